@@ -1,0 +1,98 @@
+"""Parquet: takes the column buffers of one lane, hour and table, gives the bytes of one file and its ranges.
+
+    format        Parquet 2.6 types, data pages version 1 (every reader has them), page index, zstd level 1
+    encodings     dictionary where values repeat; DELTA_BINARY_PACKED for numbers and times; plain text else
+    footer        headrace.format, headrace.writer, headrace.offsets (JSON: Kafka partition ->
+                  [first, next, rows]) and what the caller adds
+    row order     as fetched: by offset within each Kafka partition
+
+Source: the Apache Parquet format, Encodings.md and PageIndex.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from _native.columns import ColumnBuffers
+from sink.table import wrap
+
+FORMAT: Final = "1"
+ZSTD_LEVEL: Final = 1
+ROW_GROUP_ROWS_MAX: Final = 1 << 18
+DICTIONARY: Final = (
+    "event_type",
+    "event_name",
+    "source",
+    "dialect",
+    "client_ip",
+    "user_agent",
+    "content_type",
+    "ack",
+    "flags",
+    "collector",
+    "kafka_incarnation",
+    "kafka_partition",
+    "attributes.key_value.key",
+    "reason",
+)
+DELTA: Final = ("event_time", "received_at", "appended_at", "sequence", "kafka_offset", "position")
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """A Parquet file in memory; times in µs since 1970; spans: Kafka partition to first, next, rows."""
+
+    data: pa.Buffer
+    rows: int
+    checksum: str
+    """SHA-256 of `data`, hex."""
+    received_us_min: int
+    received_us_max: int
+    spans: dict[int, tuple[int, int, int]]
+
+
+def write(buffers: ColumnBuffers, *, footer: Mapping[str, str]) -> FileImage:
+    """The rows as one Parquet file; CPU work, does not suspend. At least one row.
+
+    `footer` is added to the file's metadata under `headrace.<key>`: topic, lane, sequence, the writer's
+    settings.
+    """
+    assert buffers.received_us_min is not None, "a table without rows"
+    assert buffers.received_us_max is not None
+    table = wrap(buffers)
+    names = table.column_names
+    out = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(_metadata(buffers, footer)),
+        out,
+        row_group_size=ROW_GROUP_ROWS_MAX,
+        compression="zstd",
+        compression_level=ZSTD_LEVEL,
+        use_dictionary=[name for name in DICTIONARY if name.partition(".")[0] in names],
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in DELTA if name in names},
+        write_page_index=True,
+        data_page_version="1.0",
+        coerce_timestamps="us",
+    )
+    data = out.getvalue()
+    checksum = hashlib.sha256(data).hexdigest()
+    return FileImage(
+        data, buffers.rows, checksum, buffers.received_us_min, buffers.received_us_max, dict(buffers.spans)
+    )
+
+
+def _metadata(buffers: ColumnBuffers, footer: Mapping[str, str]) -> dict[str, str]:
+    spans = {str(partition): span for partition, span in sorted(buffers.spans.items())}
+    own = {
+        "headrace.format": FORMAT,
+        "headrace.writer": f"headrace parquet-cpp-arrow {pa.__version__}",
+        "headrace.offsets": orjson.dumps(spans).decode(),
+    }
+    return own | {f"headrace.{key}": value for key, value in footer.items()}
