@@ -1,9 +1,9 @@
-"""The record on Kafka: names and order of its headers, flag bits and codes, said once for who writes and who reads it.
+"""The record on Kafka: names and order of its headers, flag bits and codes, for who writes and who reads it.
 
-An event is one record of a Kafka record batch (message format v2), bound as CloudEvents 1.0 says for Kafka in binary
-mode: the value is the client's JSON text of that one event, attributes stand in `ce_` headers, what the collector knows
-beside them in `hr_` headers. Headers come in the order of HEADERS; those that have no value are left out; a CloudEvent's
-further attributes and extensions follow as `ce_<name>`.
+An event is one record of a Kafka record batch (message format v2), bound as CloudEvents 1.0 says for Kafka
+in binary mode: the value is the client's JSON text of that one event, attributes stand in `ce_` headers, what
+the collector knows beside them in `hr_` headers. They come in the order of HEADERS; those without a value are
+left out; a CloudEvent's further attributes and extensions follow as `ce_<name>`.
 
     header          bytes   meaning
     hr_seq          16      boot id of the worker (8) and number (uint64, big-endian), gapless per boot id
@@ -14,9 +14,9 @@ further attributes and extensions follow as `ce_<name>`.
     hr_flags        4       uint32 big-endian, bits below
     ce_specversion  text    1.0
     ce_id           text    the client's event id, or made (ID_MADE): <boot id in hex>-<number>
-    ce_source       text    the CloudEvent's source, else the name of the source (a relative URI reference)
+    ce_source       text    the CloudEvent's source, else the source's name (a relative URI reference)
     ce_type         text    event type; "event" where there is none (TYPE_MISSING)
-    ce_time         text    RFC 3339, UTC, microseconds: the client's time, corrected for skew where sentAt is known
+    ce_time         text    RFC 3339, UTC, microseconds: the client's time, corrected for skew by sentAt
     content-type    text    media type of the value
     hr_name         text    event name
     hr_user         text    user id, unless it is the record's key (KEY_IS_USER)
@@ -26,9 +26,9 @@ further attributes and extensions follow as `ce_<name>`.
     hr_sent         8       sentAt as the client gave it, int64 big-endian, microseconds
     hr_ctx          text    JSON text of the context that a batch shares
     hr_reason       text    only in headrace.quarantine: reason code, see QUARANTINE_REASONS
-    hr_position     4       only in headrace.quarantine: index of the event in its request, int32; -1 the whole body
+    hr_position     4       only in headrace.quarantine: index of the event in its body, int32; -1 all of it
 
-The record's own timestamp is the receive time in milliseconds; topics use LogAppendTime, so readers see the broker's.
+The record's own timestamp is the receive time in milliseconds; with LogAppendTime readers see the broker's.
 Source: CloudEvents 1.0.2, Kafka protocol binding 1.0.2 section 3.2; KIP-98 for the batch.
 """
 
@@ -72,7 +72,7 @@ TOPIC_AUDIT: Final = "headrace.audit"
 
 
 class Flags(IntFlag):
-    """Bits of `hr_flags` and of the lake's column `flags`. The low half is set at the door, the high half by the sink."""
+    """Bits of `hr_flags` and of the column `flags`: the low half is the door's, the high half the sink's."""
 
     ID_MADE = 1 << 0  # the client sent no id
     TYPE_MISSING = 1 << 1  # the client sent no type; ce_type is TYPE_UNKNOWN
@@ -82,7 +82,9 @@ class Flags(IntFlag):
     TIME_SUSPECT = 1 << 5  # no sentAt, and more than 7 days before or 1 hour after the receive time
     TIME_UNREADABLE = 1 << 6  # the client sent a time that could not be read; ce_time is absent
     FIELD_CUT = 1 << 7  # a lifted value was longer than FIELD_BYTES_MAX and was cut (the payload was not)
-    CONVERTED = 1 << 8  # the wire form had no JSON text of the event (query string, form): the payload was made
+    CONVERTED = (
+        1 << 8
+    )  # the wire form had no JSON text of the event (query string, form): the payload was made
     REPAIRED = 1 << 9  # CESU-8 or lone surrogates were repaired
     REDACTED = 1 << 10  # the source's privacy rule changed the payload
     REPEAT = 1 << 11  # the same id was seen a short while ago by the same worker

@@ -1,4 +1,4 @@
-"""The collector's part of the settings: what `headrace.toml` may say of HTTP, sources, limits, spool and producing.
+"""The collector's part of the settings: HTTP, sources, limits, spool and producing.
 
 `headrace.settings` puts the parts together; nothing here reads a file or the environment.
 """
@@ -29,13 +29,18 @@ class CollectorSettings(Part):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: Port = Field(8080, description="port of the SDK paths; 0: any free port")
-    admin_port: Port = Field(8081, description="port of /healthz, /readyz, /metrics, on loopback; 0: any free port")
+    admin_port: Port = Field(
+        8081, description="port of /healthz, /readyz, /metrics, on loopback; 0: any free port"
+    )
     workers: int = Field(1, ge=1, le=64, description="worker processes; one CPU core each")
     trusted_proxies: tuple[str, ...] = Field((), description="networks whose X-Forwarded-For is believed")
     tls_cert: Path | None = Field(None, description="PEM file with the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
     pending_bytes_max: int = Field(
-        64 * MIB, ge=MIB, le=16 * GIB, description="bytes of accepted events not yet answered by Kafka, per worker"
+        64 * MIB,
+        ge=MIB,
+        le=16 * GIB,
+        description="bytes of accepted events not yet answered by Kafka, per worker",
     )
     batch_bytes_max: int = Field(
         MIB, ge=16 * KIB, le=8 * MIB, description="bytes of one record batch before compression"
@@ -43,18 +48,26 @@ class CollectorSettings(Part):
 
 
 class LimitSettings(Part):
-    """[limits] and [sources.NAME.limits]: unset means the default of the dialect (first three) or of this table."""
+    """[limits] and [sources.NAME.limits]: the first three, unset, are the dialect's own."""
 
-    body_bytes_max: int | None = Field(None, ge=KIB, le=256 * MIB, description="bytes of a body after inflating")
-    event_bytes_max: int | None = Field(None, ge=KIB, le=4 * MIB, description="bytes of one event's JSON text")
+    body_bytes_max: int | None = Field(
+        None, ge=KIB, le=256 * MIB, description="bytes of a body after inflating"
+    )
+    event_bytes_max: int | None = Field(
+        None, ge=KIB, le=4 * MIB, description="bytes of one event's JSON text"
+    )
     batch_events_max: int | None = Field(None, ge=1, le=1_000_000, description="events of one request")
     depth_max: int = Field(64, ge=8, le=512, description="levels of nested JSON")
     header_bytes_max: int = Field(32 * KIB, ge=KIB, le=MIB, description="bytes of all request headers")
     header_count_max: int = Field(100, ge=10, le=1000, description="request headers")
-    target_bytes_max: int = Field(64 * KIB, ge=KIB, le=MIB, description="bytes of the request target (path and query)")
+    target_bytes_max: int = Field(
+        64 * KIB, ge=KIB, le=MIB, description="bytes of the request target (path and query)"
+    )
     header_seconds_max: float = Field(10.0, ge=0.1, lt=30, description="seconds until all headers are there")
     body_seconds_max: float = Field(30.0, ge=0.1, lt=60, description="seconds until the body is there")
-    idle_seconds_max: float = Field(65.0, ge=1, le=3600, description="seconds that a kept-open connection may rest")
+    idle_seconds_max: float = Field(
+        65.0, ge=1, le=3600, description="seconds that a kept-open connection may rest"
+    )
     connections_max: int = Field(10_000, ge=10, le=1_000_000, description="open connections per worker")
 
 
@@ -62,19 +75,26 @@ class PrivacySettings(Part):
     """[sources.NAME.privacy]: what is left out before anything is stored."""
 
     address: Literal["keep", "truncate", "drop"] = Field(
-        "keep", description="client address: kept; last octet (IPv4) or last 80 bits (IPv6) zeroed; not stored"
+        "keep",
+        description="client address: kept; last octet (IPv4) or last 80 bits (IPv6) zeroed; not stored",
     )
 
 
 class SourceSettings(Part):
     """[sources.NAME]: one sending application."""
 
-    write_keys: tuple[SecretStr, ...] = Field((), description="keys that name this source; none: no key is needed")
+    write_keys: tuple[SecretStr, ...] = Field(
+        (), description="keys that name this source; none: no key is needed"
+    )
     topic: Name = Field("events", description="Kafka topic of its events")
-    ack: Literal["kafka", "disk", "memory"] = Field("kafka", description="durable where, before it is answered")
+    ack: Literal["kafka", "disk", "memory"] = Field(
+        "kafka", description="durable where, before it is answered"
+    )
     on_outage: Literal["spool", "refuse"] = Field("spool", description="while Kafka is away")
     origins: tuple[str, ...] = Field(("*",), description="origins of pages that may post; *: any")
-    key_by: Literal["user", "anonymous"] = Field("user", description="which id is the record's key where both exist")
+    key_by: Literal["user", "anonymous"] = Field(
+        "user", description="which id is the record's key where both exist"
+    )
     privacy: PrivacySettings = PrivacySettings()
     limits: LimitSettings = LimitSettings()
 
@@ -99,7 +119,9 @@ class TopicSettings(Part):
     """The collector's keys of [topics.NAME]: how the topic is created."""
 
     partitions: int = Field(8, ge=1, le=10_000, description="Kafka partitions")
-    replication: int | None = Field(None, ge=1, le=10, description="copies; unset: 3, or as many as there are brokers")
+    replication: int | None = Field(
+        None, ge=1, le=10, description="copies; unset: 3, or as many as there are brokers"
+    )
     min_insync_replicas: int | None = Field(
         None, ge=1, le=10, description="copies before Kafka says yes; unset: replication - 1, at least 1"
     )

@@ -1,4 +1,4 @@
-"""The sink's part of the settings: what `headrace.toml` may say of the lake, its tables and the sink's own bounds.
+"""The sink's part of the settings: the lake, its tables and the sink's own bounds.
 
 `headrace.settings` puts the parts together; nothing here reads a file or the environment.
 """
@@ -24,10 +24,14 @@ class Part(BaseModel):
 
 
 class LakeSettings(Part):
-    """[lake]: where Parquet lands. Keys come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)."""
+    """[lake]: where Parquet lands. Keys come from the environment (AWS_*)."""
 
-    url: str = Field("", pattern=r"^$|^(s3://[^/]+(/.*)?|file:///.+)$", description="s3://bucket/prefix or file:///path")
-    endpoint_url: str | None = Field(None, pattern=r"^https?://", description="of an S3 store that is not AWS")
+    url: str = Field(
+        "", pattern=r"^$|^(s3://[^/]+(/.*)?|file:///.+)$", description="s3://bucket/prefix or file:///path"
+    )
+    endpoint_url: str | None = Field(
+        None, pattern=r"^https?://", description="of an S3 store that is not AWS"
+    )
     region: str | None = Field(None, description="of the S3 bucket")
     request_seconds_max: float = Field(30.0, ge=1, le=300, description="one request to the store")
 
@@ -42,10 +46,16 @@ class ColumnSettings(Part):
 class TableSettings(Part):
     """The sink's keys of [topics.NAME]: how the topic's records become files."""
 
-    lanes: int = Field(1, ge=1, le=1024, description="shares that commit on their own; never changes once landed")
-    roll_bytes: int = Field(128 * MIB, ge=MIB, le=4 * GIB, description="bytes in memory after which files are landed")
+    lanes: int = Field(
+        1, ge=1, le=1024, description="shares that commit on their own; never changes once landed"
+    )
+    roll_bytes: int = Field(
+        128 * MIB, ge=MIB, le=4 * GIB, description="bytes in memory after which files are landed"
+    )
     roll_seconds: float = Field(300.0, ge=0.5, le=86_400, description="seconds after which files are landed")
-    seal_grace_seconds: float = Field(300.0, ge=1, le=86_400, description="seconds after an hour before it is sealed")
+    seal_grace_seconds: float = Field(
+        300.0, ge=1, le=86_400, description="seconds after an hour before it is sealed"
+    )
     columns: dict[str, ColumnSettings] = Field({}, description="promoted columns")
 
 
@@ -53,9 +63,15 @@ class SinkSettings(Part):
     """[sink]: the program that lands."""
 
     group: str = Field("headrace-sink", min_length=1, max_length=200, description="Kafka consumer group")
-    topics: tuple[Name, ...] = Field((), description="topics to land; none: those of the sources, and the quarantine")
-    admin_port: Port = Field(8082, description="port of /healthz, /readyz, /metrics, on loopback; 0: any free port")
-    memory_bytes_max: int = Field(512 * MIB, ge=64 * MIB, le=64 * GIB, description="bytes of rows not yet landed")
+    topics: tuple[Name, ...] = Field(
+        (), description="topics to land; none: those of the sources, and the quarantine"
+    )
+    admin_port: Port = Field(
+        8082, description="port of /healthz, /readyz, /metrics, on loopback; 0: any free port"
+    )
+    memory_bytes_max: int = Field(
+        512 * MIB, ge=64 * MIB, le=64 * GIB, description="bytes of rows not yet landed"
+    )
     fetch_bytes_max: int = Field(8 * MIB, ge=64 * KIB, le=64 * MIB, description="bytes of one fetch")
 
 

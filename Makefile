@@ -1,0 +1,34 @@
+# Set-up, run and test; each target does what it needs first. Everything goes into .venv in this folder.
+PYTHON ?= python3
+BIN := .venv/bin
+BUILT := .venv/.built
+TEST_ARGS ?=
+
+.PHONY: setup test lint clean
+
+setup: $(BUILT)
+
+.venv/.locked: requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; \
+	else \
+		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock; \
+	fi
+	touch $@
+
+# pip refuses a local project in a hashed install, so the project itself comes second, with the build tools of the lock.
+$(BUILT): .venv/.locked pyproject.toml setup.py $(wildcard _native/*.pyx _native/*.pxd _native/*.h)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest $(TEST_ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info _native/*.so _native/*.c

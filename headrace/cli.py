@@ -1,0 +1,76 @@
+"""The command line: each command reads the settings, starts a program or asks one, and says the answer.
+
+An error that a person can mend is one line on stderr that says what to do, and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from headrace.errors import HeadraceError
+from headrace.settings import Settings, load
+
+EXIT_MENDABLE = 2
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Clickstream in over HTTP, out as Parquet."
+)
+sources = typer.Typer(no_args_is_help=True, help="What sends, and what a configuration means.")
+app.add_typer(sources, name="sources")
+
+
+@sources.command("check")
+def check(file: Annotated[Path, typer.Argument(help="a headrace.toml")]) -> None:
+    """Read a configuration as the programs would, and say what it means."""
+    settings = load(file)
+    console = Console()
+    console.print(sources_table(settings), topics_table(settings))
+
+
+def sources_table(settings: Settings) -> Table:
+    """One row a source; keys are counted, never shown."""
+    table = Table(named("source"), "keys", "topic", "ack", "on outage", "origins", title="Sources")
+    for name, source in settings.sources.items():
+        keys = str(len(source.write_keys)) if source.write_keys else "none needed"
+        table.add_row(name, keys, source.topic, source.ack, source.on_outage, ", ".join(source.origins))
+    return table
+
+
+def topics_table(settings: Settings) -> Table:
+    """One row a topic that events may go to."""
+    table = Table(
+        "topic", "partitions", "lanes", "retention", "visible after", "promoted columns", title="Topics"
+    )
+    for name in settings.topic_names():
+        topic = settings.topic(name)
+        promoted = ", ".join(f"{column} {what.type}" for column, what in topic.columns.items()) or "-"
+        visible = f"{topic.roll_seconds:g} s or {topic.roll_bytes >> 20} MiB"
+        table.add_row(
+            name, str(topic.partitions), str(topic.lanes), f"{topic.retention_hours} h", visible, promoted
+        )
+    return table
+
+
+def named(title: str) -> Column:
+    """A column of names, which are never broken."""
+    return Column(title, no_wrap=True, overflow="fold")
+
+
+@app.callback()
+def root() -> None:
+    """Headrace."""
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except HeadraceError as error:
+        sys.stderr.write(f"headrace: {error}\n")
+        raise SystemExit(EXIT_MENDABLE) from None
