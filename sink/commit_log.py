@@ -1,0 +1,168 @@
+"""The commit log of a lane: takes entries, creates each once and gives where the lane stands.
+
+    _headrace/lake.json             {"format": 1}, created once
+    _headrace/topics/<topic>.json   {"created_us", "format", "lanes", "topic"}, created once
+    _headrace/commits/…             the entries, see sink.entry
+
+The log is the only truth about offsets. Nothing in it is ever changed or deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from sink.entry import FORMAT, Entry, entry_key, hash_of, log_folder, parse_entry
+from sink.errors import LogError
+from sink.store import Exists, Store
+
+LAKE_KEY: Final = "_headrace/lake.json"
+TOPICS: Final = "_headrace/topics/"
+COMMITS: Final = "_headrace/commits/"
+READS_MAX: Final = 16  # entries read at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading of a Kafka partition goes on."""
+
+    incarnation: int
+    next: int
+
+
+@dataclass(slots=True)
+class LogHead:
+    """Where a lane stands: what the next entry must bear; and the last one, its files may be invisible yet."""
+
+    next_sequence: int = 0
+    previous: str | None = None
+    topic_id: str | None = None
+    positions: dict[int, Position] = field(default_factory=dict)
+    last: Entry | None = None
+
+    def follow(self, entry: Entry, data: bytes) -> None:
+        """Go on by one entry. LogError where it does not continue the last: hash, sequence, offsets, topic id."""
+        if entry.sequence != self.next_sequence:
+            raise LogError("bad_entry", f"{entry.key}: expected entry {self.next_sequence}, it is not there")
+        if entry.previous != self.previous:
+            told = f"predecessor {entry.previous}, but entry {entry.sequence - 1} hashes to {self.previous}"
+            raise LogError("bad_entry", f"{entry.key}: {told}")
+        if self.topic_id not in (None, entry.topic_id):
+            raise LogError("bad_entry", f"{entry.key}: topic id {entry.topic_id}, before it {self.topic_id}")
+        for partition, span in entry.offsets.items():
+            before = self.positions.get(partition, Position(0, span.first if entry.kind == "origin" else 0))
+            if (before.incarnation, before.next) != (span.incarnation, span.first):
+                told = f"begins at {span.first} of incarnation {span.incarnation}, the log ended at {before}"
+                raise LogError("bad_entry", f"{entry.key}: Kafka partition {partition} {told}")
+            self.positions[partition] = Position(span.incarnation, span.next)
+        self.next_sequence += 1
+        self.previous = hash_of(data)
+        self.topic_id = entry.topic_id
+        self.last = entry
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The entry is in the log, and it is ours."""
+
+    entry: Entry
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Another's entry stands at this sequence: what we have must be dropped and the log read again."""
+
+    sequence: int
+
+
+class CommitLog:
+    """The entries of one lane in the store."""
+
+    def __init__(self, store: Store, topic: str, lane: int) -> None:
+        self.topic = topic
+        self.lane = lane
+        self._store = store
+
+    async def read(self) -> LogHead:
+        """Walk the log from its origin. LogError: a broken chain, an entry missing or unreadable. Suspends."""
+        head = LogHead()
+        async for key, data in self.entries():
+            head.follow(parse_entry(data, key), data)
+        return head
+
+    async def entries(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Key and bytes of every object in the log's folder, in order; READS_MAX are read at a time."""
+        keys = [listed.key async for listed in self._store.list(log_folder(self.topic, self.lane))]
+        for at in range(0, len(keys), READS_MAX):
+            some = keys[at : at + READS_MAX]
+            for key, data in zip(some, await asyncio.gather(*map(self._store.read, some)), strict=True):
+                if data is None:
+                    raise LogError("bad_entry", f"{key}: was listed, but is gone; entries are never deleted")
+                yield key, data
+
+    async def append(self, entry: Entry) -> Appended | Lost:
+        """Create the entry: this is the commit. Only the content of its key decides whose it is.
+
+        Byte-equal is ours, whoever put it there. After a retriable StoreError the entry may still appear: the
+        log must be read again; another entry for this sequence may be tried then, one of the two is refused.
+        """
+        assert entry.key == entry_key(self.topic, self.lane, entry.sequence)
+        data = entry.to_bytes()
+        outcome = await self._store.create_once(entry.key, data)
+        return Lost(entry.sequence) if isinstance(outcome, Exists) else Appended(entry, hash_of(data))
+
+
+async def claim_lake(store: Store) -> None:
+    """Say once which format the lake has. LogError `lake_newer`: this version does not know it. Suspends."""
+    outcome = await store.create_once(LAKE_KEY, orjson.dumps({"format": FORMAT}))
+    if isinstance(outcome, Exists):
+        found = read_json(outcome.data, LAKE_KEY)
+        _check_format(found, LAKE_KEY)
+
+
+async def claim_topic(store: Store, topic: str, lanes: int, created_us: int) -> None:
+    """Say once how many lanes a topic has. LogError `lanes_changed`: landed with others. Suspends."""
+    key = f"{TOPICS}{topic}.json"
+    told = {"format": FORMAT, "topic": topic, "lanes": lanes, "created_us": created_us}
+    outcome = await store.create_once(key, orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+    if isinstance(outcome, Exists):
+        landed = lanes_of(outcome.data, key)
+        if landed != lanes:
+            why = f"landed with lanes = {landed}, the settings say {lanes}: every record would land twice"
+            raise LogError("lanes_changed", f"{key}: {why}; put lanes = {landed} back")
+
+
+def lanes_of(data: bytes, key: str) -> int:
+    """The number of lanes that `_headrace/topics/<topic>.json` says. LogError if it says none."""
+    found = read_json(data, key)
+    _check_format(found, key)
+    lanes = found.get("lanes")
+    if not isinstance(lanes, int) or lanes < 1 or found.get("topic") != key.removeprefix(TOPICS)[:-5]:
+        raise LogError("bad_entry", f"{key}: expected a topic of this name with its lanes, got {found}")
+    return lanes
+
+
+def read_json(data: bytes, key: str) -> dict[str, object]:
+    """The JSON object in `data`. LogError where it is none."""
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise LogError("bad_entry", f"{key}: not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise LogError("bad_entry", f"{key}: expected a JSON object")
+    return found
+
+
+def _check_format(found: dict[str, object], key: str) -> None:
+    told = found.get("format")
+    if not isinstance(told, int):
+        raise LogError("bad_entry", f"{key}: no format number")
+    if told > FORMAT:
+        raise LogError(
+            "lake_newer", f"{key}: format {told}, this version knows {FORMAT}: use the newer version"
+        )
