@@ -17,6 +17,7 @@ from headrace.errors import HeadraceError
 from headrace.settings import Settings, load
 
 EXIT_MENDABLE = 2
+PIPED_COLUMNS = 140  # a pipe has no width of its own; names must not be broken in it
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Clickstream in over HTTP, out as Parquet."
@@ -29,7 +30,7 @@ app.add_typer(sources, name="sources")
 def check(file: Annotated[Path, typer.Argument(help="a headrace.toml")]) -> None:
     """Read a configuration as the programs would, and say what it means."""
     settings = load(file)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=PIPED_COLUMNS)
     console.print(sources_table(settings), topics_table(settings))
 
 
