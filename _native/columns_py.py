@@ -265,7 +265,7 @@ def _place(row: Row, grace_us: int) -> int:
     assert isinstance(flags, int)
     # Append time counts milliseconds: within the same one nothing is later.
     if received_us // 1000 > appended_us // 1000 or received_us < appended_us - grace_us:
-        row[FLAGS] = flags | Flags.PLACED_BY_APPEND
+        row[FLAGS] = flags | int(Flags.PLACED_BY_APPEND)
         return appended_us // HOUR_US
     return received_us // HOUR_US
 
