@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from _native.hash import crc32c
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from _native.columns import LANDED, QUARANTINE, ColumnBuffers, Decoder, Fed
+from _native.hash import crc32c
 from _native.inflate import InflateError, inflate
 from _native.record import QUARANTINE_REASONS, Flags
 from sink.table import wrap
