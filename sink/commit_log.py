@@ -9,7 +9,6 @@ The log is the only truth about offsets. Nothing in it is ever changed or delete
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,12 +17,12 @@ import orjson
 
 from sink.entry import FORMAT, Entry, entry_key, hash_of, log_folder, parse_entry
 from sink.errors import LogError
-from sink.store import Exists, Store
+from sink.store import Exists, Store, together
 
 LAKE_KEY: Final = "_headrace/lake.json"
 TOPICS: Final = "_headrace/topics/"
 COMMITS: Final = "_headrace/commits/"
-READS_MAX: Final = 16  # entries read at the same time
+READS_MAX: Final = 64  # entries in memory at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Position:
 
 @dataclass(slots=True)
 class LogHead:
-    """Where a lane stands: what the next entry must bear; and the last one, its files may be invisible yet."""
+    """Where a lane stands: what the next entry must bear; the last one's files may be invisible."""
 
     next_sequence: int = 0
     previous: str | None = None
@@ -44,8 +43,8 @@ class LogHead:
     positions: dict[int, Position] = field(default_factory=dict)
     last: Entry | None = None
 
-    def follow(self, entry: Entry, data: bytes) -> None:
-        """Go on by one entry. LogError where it does not continue the last: hash, sequence, offsets, topic id."""
+    def follow(self, entry: Entry, sha256: str) -> None:
+        """Go on by one entry. LogError where it does not continue: hash, sequence, offsets, topic id."""
         if entry.sequence != self.next_sequence:
             raise LogError("bad_entry", f"{entry.key}: expected entry {self.next_sequence}, it is not there")
         if entry.previous != self.previous:
@@ -60,7 +59,7 @@ class LogHead:
                 raise LogError("bad_entry", f"{entry.key}: Kafka partition {partition} {told}")
             self.positions[partition] = Position(span.incarnation, span.next)
         self.next_sequence += 1
-        self.previous = hash_of(data)
+        self.previous = sha256
         self.topic_id = entry.topic_id
         self.last = entry
 
@@ -89,18 +88,19 @@ class CommitLog:
         self._store = store
 
     async def read(self) -> LogHead:
-        """Walk the log from its origin. LogError: a broken chain, an entry missing or unreadable. Suspends."""
+        """Walk the log from its origin. LogError: broken chain, entry missing or unreadable. Suspends."""
         head = LogHead()
         async for key, data in self.entries():
-            head.follow(parse_entry(data, key), data)
+            head.follow(parse_entry(data, key), hash_of(data))
         return head
 
     async def entries(self) -> AsyncIterator[tuple[str, bytes]]:
-        """Key and bytes of every object in the log's folder, in order; READS_MAX are read at a time."""
+        """Key and bytes of every object in the log's folder, in order; READS_MAX of them are held."""
         keys = [listed.key async for listed in self._store.list(log_folder(self.topic, self.lane))]
         for at in range(0, len(keys), READS_MAX):
             some = keys[at : at + READS_MAX]
-            for key, data in zip(some, await asyncio.gather(*map(self._store.read, some)), strict=True):
+            found = await together([self._store.read(key) for key in some])
+            for key, data in zip(some, found, strict=True):
                 if data is None:
                     raise LogError("bad_entry", f"{key}: was listed, but is gone; entries are never deleted")
                 yield key, data

@@ -1,7 +1,8 @@
 """The commit entry, what one commit of a lane says: takes the model, gives the bytes that are created once.
 
-An entry is a JSON object (UTF-8, keys sorted, no spaces), below ENTRY_BYTES_MAX. Hashes are SHA-256 in hex, times
-µs since 1970 UTC, ranges [first, next), hours "2026-11-23T10" UTC, Kafka partitions are keys in decimal.
+An entry is a JSON object (UTF-8, keys sorted, no spaces), below ENTRY_BYTES_MAX. Hashes are SHA-256 in hex,
+times µs since 1970 UTC, ranges [first, next), hours "2026-11-23T10" UTC, Kafka partitions are keys in
+decimal.
 
     format       1
     kind         origin · data · rebuild · gap · acknowledge

@@ -1,15 +1,16 @@
 """Where files and entries are kept: takes keys relative to the lake and bytes, gives what the protocol needs.
 
 A Store is the whole of what the sink asks of a directory or a bucket. Every operation suspends, is bounded in
-time by `lake.request_seconds_max`, and raises StoreError: retriable when the store may answer later (the outcome is
-unknown then), else not.
+time by `lake.request_seconds_max`, and raises StoreError: retriable when the store may answer later (the
+outcome is unknown then), else not.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from sink.settings import MIB, LakeSettings
 
@@ -19,6 +20,9 @@ PART_BYTES: Final = (
 OPERATION_REQUESTS_MAX: Final = (
     3  # an operation, repeated requests included, lasts as long as this many requests
 )
+REQUESTS_MAX: Final = 8  # requests of one stage that are under way at the same time
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the store says of a visible key: size in bytes, and the SHA-256 (hex) its upload claimed, if kept."""
+    """What the store says of a visible key: size in bytes, the SHA-256 (hex) its upload claimed, if kept."""
 
     size: int
     sha256: str | None = None
@@ -108,6 +112,22 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Give back threads and connections."""
+
+
+async def together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results of all, in order; REQUESTS_MAX under way at a time. The first failure cancels the others."""
+    turn = asyncio.Semaphore(REQUESTS_MAX)
+
+    async def one(work: Coroutine[Any, Any, T]) -> T:
+        async with turn:
+            return await work
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(work)) for work in works]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return [task.result() for task in tasks]
 
 
 def part_spans(size: int) -> list[tuple[int, int]]:

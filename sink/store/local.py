@@ -4,8 +4,9 @@
     <root>/_headrace/uploads/<key>~<id> an upload that is not completed; completing links it to <key>
     <root>/_headrace/temporary/<id>     bytes to be created once; linking them to <key> creates it
 
-link(2) is what makes creation happen once: it fails where the name exists (POSIX.1-2017, link). A name is durable
-only when its directory was synced, so each directory is, in the order of PROTOCOL 3 "Local directory".
+link(2) is what makes creation happen once: it fails where the name exists (POSIX.1-2017, link). A name is
+durable only when its directory was synced, so each directory is, in the order of PROTOCOL 3 "Local
+directory".
 """
 
 from __future__ import annotations

@@ -1,0 +1,286 @@
+"""A lane, from column buffers to visible files: takes fed batches, gives one commit after another.
+
+    take      read the log · origin if there is none · make visible what the last entry names
+    feed      table_of, note: the open generation grows, in memory only
+    commit    Parquet, uploaded but invisible → entry created (the commit) → uploads completed → HEAD
+
+Safe whoever believes that they own the lane: of two entries for one sequence the store keeps one, and
+whoever finds another's drops the rows and takes the lane again. A lane that was lost or failed holds
+nothing; feeding it needs `take` first. Knows nothing of Kafka but names and offsets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from _native.columns import ColumnBuffers, Fed
+from sink.commit_log import CommitLog, LogHead, Lost, Position
+from sink.completion import show, upload_of
+from sink.entry import Entry, LandedFile, OffsetRange, PlacedBy, Table, file_key, hour_text
+from sink.errors import LogError, StoreError
+from sink.generation import Generation, Span
+from sink.parquet import FileImage, write
+from sink.store import Store, together
+
+ATTEMPT_BYTES: Final = 5  # random, in hex in the file's key: at most a few attempts share a sequence
+WRITES_MAX: Final = 2  # files in memory at the same time
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """An entry that is ours, and whose files are visible."""
+
+    sequence: int
+    rows: int
+    quarantined: int
+    skipped: int
+    files: int
+    nbytes: int
+    """Bytes of the files."""
+    positions: Mapping[int, Position]
+    """Where the entry ends, by Kafka partition: what lag tools may be told."""
+
+
+class Lane:
+    """One lane of a topic. One `take` or `commit` at a time; feeding may go on during a commit."""
+
+    def __init__(
+        self,
+        store: Store,
+        topic: str,
+        lane: int,
+        lanes: int,
+        *,
+        grace_us: int,
+        writer: str,
+        now_us: Callable[[], int],
+        threads: Executor,
+    ) -> None:
+        """`writer` names this process for people; Parquet is written in `threads`."""
+        self.topic = topic
+        self.lane = lane
+        self.lanes = lanes
+        self.taken = False
+        self._store = store
+        self._log = CommitLog(store, topic, lane)
+        self._placed_by = PlacedBy(grace_us=grace_us)
+        self._writer = writer
+        self._now_us = now_us
+        self._threads = threads
+        self._writes = asyncio.Semaphore(WRITES_MAX)
+        self._head = LogHead()
+        self._positions: dict[int, Position] = {}
+        self._open = Generation(topic)
+        self._leaving: Generation | None = None
+
+    async def take(self, topic_id: str, starts: Mapping[int, int]) -> dict[int, Position]:
+        """Read where the lane stands and finish what was committed; positions by Kafka partition. Suspends.
+
+        `starts`: first offset of each Kafka partition of the lane, used where the log has no origin yet.
+        LogError where a person is needed, StoreError (retriable) where the same may be tried again.
+        """
+        self.drop()
+        head = await self._log.read()
+        if head.last is None:
+            await self._log.append(self._origin(topic_id, starts))
+            head = await self._log.read()  # ours or another's: either is the origin
+        assert head.last is not None
+        # Whoever created it may have been killed before its name was durable; its files must not be seen
+        # before.
+        await self._store.settle(head.last.key)
+        await show(self._store, head.last.files)
+        self._check_topic(head.topic_id, topic_id)
+        self._head = head
+        self._positions = dict(head.positions)
+        self.taken = True
+        log.info("lane_taken", topic=self.topic, lane=self.lane, sequence=head.next_sequence)
+        return dict(self._positions)
+
+    def position(self, partition: int) -> Position:
+        """Where feeding of a Kafka partition goes on; one that the log does not know begins at 0."""
+        return self._positions.get(partition, Position(0, 0))
+
+    def table_of(self, hour: int, quarantine: bool) -> ColumnBuffers:
+        """The buffers of an hour since 1970 UTC, for the decoder."""
+        return self._open.table_of(hour, quarantine)
+
+    def note(self, partition: int, fed: Fed) -> None:
+        """Account for one feed, which began at `position`. LogError `gap`: all is dropped.
+
+        To be called after each feed and before the next commit: rows and ranges leave together.
+        """
+        assert self.taken, "a lane must be taken before it is fed"
+        before = self.position(partition)
+        if fed.holes:
+            first, next_ = fed.holes[0]
+            self.drop()
+            told = f"Kafka partition {partition} has no record for offsets [{first}, {next_}), and no reason"
+            raise LogError("gap", f"{self.topic}: {told}")
+        covered = fed.rows + fed.quarantined + sum(next_ - first for first, next_, _ in fed.skipped)
+        assert fed.next_offset - covered == before.next, (partition, before, fed)
+        if not covered:
+            return
+        if self._open.opened_us is None:
+            self._open.opened_us = self._now_us()
+        self._open.note(partition, Span(before.incarnation, before.next, before.next), fed)
+        self._positions[partition] = Position(before.incarnation, fed.next_offset)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of rows that are held, those under way to the store included."""
+        return self._open.nbytes + (self._leaving.nbytes if self._leaving else 0)
+
+    @property
+    def open_nbytes(self) -> int:
+        """Bytes of rows that the next commit lands."""
+        return self._open.nbytes
+
+    @property
+    def opened_us(self) -> int | None:
+        """When the first feed of the open generation was noted; None: there is nothing to commit."""
+        return self._open.opened_us
+
+    @property
+    def full(self) -> bool:
+        """Commit before anything more is fed."""
+        return self._open.full
+
+    @property
+    def committing(self) -> bool:
+        """A commit is under way."""
+        return self._leaving is not None
+
+    async def commit(self, topic_id: str) -> Committed | Lost:
+        """Land the open generation; a new one opens at once. Suspends.
+
+        `topic_id` was read from Kafka after the last fetch. Lost, or any error, drops all that is held,
+        what was fed meanwhile included: `take` again. After an error the entry may have been created:
+        `take` finds out.
+        """
+        assert self.taken, "a lane must be taken before it commits"
+        assert self._leaving is None, "one commit at a time"
+        assert self._open.spans, "nothing to commit"
+        leaving, self._leaving, self._open = self._open, self._open, Generation(self.topic)
+        committed = False
+        try:
+            self._check_topic(self._head.topic_id, topic_id)
+            files = await self._upload(leaving)
+            entry = self._entry("data", self._head.topic_id or topic_id, leaving, files)
+            outcome = await self._log.append(entry)
+            if isinstance(outcome, Lost):
+                await self._give_up(files)
+                return outcome
+            self._head.follow(entry, outcome.sha256)
+            await show(self._store, files)
+            committed = True
+        finally:
+            self._leaving = None
+            if not committed:
+                self.drop()
+        return self._told(entry)
+
+    def drop(self) -> None:
+        """Forget everything that is not committed. The lane must be taken before it is fed again."""
+        self.taken = False
+        self._open = Generation(self.topic)
+
+    def _told(self, entry: Entry) -> Committed:
+        nbytes = sum(file.bytes for file in entry.files)
+        log.info(
+            "entry_committed",
+            topic=self.topic,
+            lane=self.lane,
+            sequence=entry.sequence,
+            rows=entry.rows,
+            quarantined=entry.quarantined,
+            files=len(entry.files),
+            bytes=nbytes,
+        )
+        positions = {partition: self._head.positions[partition] for partition in entry.offsets}
+        counts = (entry.rows, entry.quarantined, entry.skipped)
+        return Committed(entry.sequence, *counts, len(entry.files), nbytes, positions)
+
+    def _check_topic(self, landed: str | None, topic_id: str) -> None:
+        if landed != topic_id:
+            told = f"landed from topic id {landed}, Kafka has {topic_id}: the topic was created anew"
+            raise LogError("topic_recreated", f"{self.topic}: {told}")
+
+    def _origin(self, topic_id: str, starts: Mapping[int, int]) -> Entry:
+        generation = Generation(self.topic)
+        generation.spans = {partition: Span(0, start, start) for partition, start in starts.items()}
+        return self._entry("origin", topic_id, generation, ())
+
+    def _entry(self, kind: str, topic_id: str, generation: Generation, files: Sequence[LandedFile]) -> Entry:
+        spans: dict[int, OffsetRange] = {at: span.to_range() for at, span in generation.spans.items()}
+        return Entry.model_validate(
+            {
+                "kind": kind,
+                "topic": self.topic,
+                "topic_id": topic_id,
+                "lane": self.lane,
+                "lanes": self.lanes,
+                "sequence": self._head.next_sequence if kind == "data" else 0,
+                "previous": self._head.previous if kind == "data" else None,
+                "offsets": spans,
+                "files": tuple(files),
+                "hours": {hour_text(hour): rows for hour, rows in generation.hours.items()},
+                "rows": generation.rows,
+                "quarantined": generation.quarantined,
+                "skipped": generation.skipped,
+                "settings": self._placed_by,
+                "writer": self._writer,
+                "created_us": self._now_us(),
+            }
+        )
+
+    async def _upload(self, generation: Generation) -> tuple[LandedFile, ...]:
+        """Every table of the generation as an invisible file; its buffers are given back."""
+        keys = sorted(generation.tables)
+        works = [self._upload_table(hour, quarantine, generation) for hour, quarantine in keys]
+        return tuple(await together(works))
+
+    async def _upload_table(self, hour: int, quarantine: bool, generation: Generation) -> LandedFile:
+        table: Table = "quarantine" if quarantine else "rows"
+        sequence = self._head.next_sequence
+        attempt = secrets.token_hex(ATTEMPT_BYTES)
+        key = file_key(self.topic, table, hour_text(hour), self.lane, sequence, attempt)
+        footer = {"topic": self.topic, "lane": str(self.lane), "sequence": str(sequence)}
+        footer["grace_us"] = str(self._placed_by.grace_us)
+        async with self._writes:
+            image = await self._write(generation.tables[hour, quarantine], footer)
+            upload = await self._store.upload(key, memoryview(image.data), image.checksum)
+        del generation.tables[hour, quarantine]
+        return LandedFile(
+            key=key,
+            bytes=image.data.size,
+            rows=image.rows,
+            sha256=image.checksum,
+            table=table,
+            hour=hour_text(hour),
+            received_us_min=image.received_us_min,
+            received_us_max=image.received_us_max,
+            offsets=image.spans,
+            upload_id=upload.id,
+            parts=upload.parts,
+        )
+
+    async def _write(self, buffers: ColumnBuffers, footer: Mapping[str, str]) -> FileImage:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: write(buffers, footer=footer))
+
+    async def _give_up(self, files: Sequence[LandedFile]) -> None:
+        """Throw our uploads away: the entry of their sequence exists and does not name them."""
+        log.warning("commit_lost", topic=self.topic, lane=self.lane, sequence=self._head.next_sequence)
+        try:
+            await together([self._store.abort(upload_of(file)) for file in files])
+        except StoreError as error:
+            log.warning("upload_left", topic=self.topic, lane=self.lane, reason=str(error))
