@@ -1,4 +1,4 @@
-"""The bytes: hashes and columns, each a Python twin (the specification) and a Cython twin; a chooser names the pair.
+"""The bytes: Python twins (the specification) and Cython twins; a chooser names each pair.
 
 HEADRACE_NO_EXTENSIONS=1 forces the Python twins.
 """

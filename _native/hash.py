@@ -1,7 +1,7 @@
 """Hashes, the chooser: murmur2 places a key on a Kafka partition, crc32c guards a record batch.
 
-`murmur2(data) -> int` is Kafka's Utils.murmur2, unsigned 32 bits; `partition_of(key, count) -> int` is what Java's
-default partitioner makes of it; `crc32c(data) -> int` is CRC-32C (Castagnoli, RFC 3720 B.4), unsigned 32 bits.
+`murmur2(data) -> int` is Kafka's Utils.murmur2, unsigned 32 bits; `partition_of(key, count) -> int` is what
+Java's default partitioner makes of it; `crc32c(data) -> int` is CRC-32C (RFC 3720 B.4), unsigned 32 bits.
 All take any contiguous buffer of bytes.
 """
 
