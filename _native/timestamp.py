@@ -1,6 +1,6 @@
 """Times as clients write them: takes the text of a lifted value, gives microseconds since 1970 UTC, and back.
 
-Text is RFC 3339 with what SDKs make of it: `T`, `t` or a space; a fraction of any length, cut to microseconds;
+Text is RFC 3339 and its relatives: `T`, `t` or a space; a fraction of any length, cut to microseconds;
 offset `Z`, `z`, `±hh:mm`, `±hhmm`, `±hh` or none (taken as UTC); a date alone is its midnight. Numbers, also
 as text, are told apart by size: below 1e11 s, below 1e14 ms, below 1e17 µs, else ns.
 """
