@@ -57,8 +57,13 @@ class LogHead:
             if (before.incarnation, before.next) != (span.incarnation, span.first):
                 told = f"begins at {span.first} of incarnation {span.incarnation}, the log ended at {before}"
                 raise LogError("bad_entry", f"{entry.key}: Kafka partition {partition} {told}")
+        self.resume(entry, sha256)
+
+    def resume(self, entry: Entry, sha256: str) -> None:
+        """Stand after this entry, whatever came before it."""
+        for partition, span in entry.offsets.items():
             self.positions[partition] = Position(span.incarnation, span.next)
-        self.next_sequence += 1
+        self.next_sequence = entry.sequence + 1
         self.previous = sha256
         self.topic_id = entry.topic_id
         self.last = entry
@@ -121,8 +126,7 @@ async def claim_lake(store: Store) -> None:
     """Say once which format the lake has. LogError `lake_newer`: this version does not know it. Suspends."""
     outcome = await store.create_once(LAKE_KEY, orjson.dumps({"format": FORMAT}))
     if isinstance(outcome, Exists):
-        found = read_json(outcome.data, LAKE_KEY)
-        _check_format(found, LAKE_KEY)
+        check_format(outcome.data, LAKE_KEY)
 
 
 async def claim_topic(store: Store, topic: str, lanes: int, created_us: int) -> None:
@@ -139,30 +143,25 @@ async def claim_topic(store: Store, topic: str, lanes: int, created_us: int) -> 
 
 def lanes_of(data: bytes, key: str) -> int:
     """The number of lanes that `_headrace/topics/<topic>.json` says. LogError if it says none."""
-    found = read_json(data, key)
-    _check_format(found, key)
+    found = check_format(data, key)
     lanes = found.get("lanes")
     if not isinstance(lanes, int) or lanes < 1 or found.get("topic") != key.removeprefix(TOPICS)[:-5]:
         raise LogError("bad_entry", f"{key}: expected a topic of this name with its lanes, got {found}")
     return lanes
 
 
-def read_json(data: bytes, key: str) -> dict[str, object]:
-    """The JSON object in `data`. LogError where it is none."""
+def check_format(data: bytes, key: str) -> dict[str, object]:
+    """The JSON object in `data`, of a format that this version knows; LogError else."""
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise LogError("bad_entry", f"{key}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise LogError("bad_entry", f"{key}: expected a JSON object")
-    return found
-
-
-def _check_format(found: dict[str, object], key: str) -> None:
-    told = found.get("format")
+    told = found.get("format") if isinstance(found, dict) else None
     if not isinstance(told, int):
-        raise LogError("bad_entry", f"{key}: no format number")
+        raise LogError("bad_entry", f"{key}: expected a JSON object with a format number")
     if told > FORMAT:
         raise LogError(
             "lake_newer", f"{key}: format {told}, this version knows {FORMAT}: use the newer version"
         )
+    assert isinstance(found, dict)
+    return found
