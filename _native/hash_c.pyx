@@ -1,4 +1,4 @@
-"""Hashes, the Cython twin: the same names, arguments, results and errors as `hash_py`, which is the specification."""
+"""Hashes, the Cython twin: names, arguments, results and errors of `hash_py`, which is the specification."""
 
 from libc.stdint cimport uint32_t
 
@@ -18,7 +18,8 @@ cdef uint32_t murmur2_of(const unsigned char *data, Py_ssize_t size) noexcept no
     cdef uint32_t word
     cdef Py_ssize_t at = 0
     while at + 4 <= size:
-        word = data[at] | <uint32_t>data[at + 1] << 8 | <uint32_t>data[at + 2] << 16 | <uint32_t>data[at + 3] << 24
+        word = data[at] | <uint32_t>data[at + 1] << 8
+        word |= <uint32_t>data[at + 2] << 16 | <uint32_t>data[at + 3] << 24
         word *= MULTIPLIER
         word ^= word >> 24
         word *= MULTIPLIER
