@@ -4,7 +4,11 @@ BIN := .venv/bin
 BUILT := .venv/.built
 TEST_ARGS ?=
 
-.PHONY: setup test lint clean
+.PHONY: run setup test lint clean
+
+# The pipeline on this machine, with a stream of demo sessions; Ctrl-C drains it and ends.
+run: setup
+	$(BIN)/headrace up --demo
 
 setup: $(BUILT)
 
