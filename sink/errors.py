@@ -15,6 +15,9 @@ Code: TypeAlias = Literal[
     "topic_recreated",
     "gap",  # Kafka has no record for offsets that nothing explains
     "file_lost",  # committed, but its upload is gone and it is not there
+    "kafka_unavailable",  # no broker, no leader, or one that refuses: try again
+    "out_of_range",  # Kafka's log does not reach to where the lane stands
+    "lane_failed",  # a fault of our own: the log has the trace
 ]
 
 
@@ -33,3 +36,7 @@ class StoreError(SinkError):
 
 class LogError(SinkError):
     """The commit log, or what stands beside it, can't be followed; a person is needed."""
+
+
+class BrokerError(SinkError):
+    """Kafka did not give what was asked for."""

@@ -1,10 +1,9 @@
 """The store in an S3 bucket: takes keys and bytes, gives objects; every answer of the service is judged here.
 
-    create once      PutObject with If-None-Match: *     412, 409 or no answer: only the object's content
-    decides upload           CreateMultipartUpload, UploadPart   invisible; the SHA-256 stands in the
-    object's metadata complete         CompleteMultipartUpload             a second time: 200 on some
-    stores, NoSuchUpload on others head, read, list, delete, sweep                      HeadObject,
-    GetObject, ListObjectsV2, DeleteObject, …
+    create once      PutObject with If-None-Match: *     412, 409 or no answer: only the object's content decides
+    upload           CreateMultipartUpload, UploadPart   invisible; the SHA-256 stands in the object's metadata
+    complete         CompleteMultipartUpload             a second time: 200 on some stores, NoSuchUpload on others
+    head, read, list, delete, sweep                      HeadObject, GetObject, ListObjectsV2, DeleteObject, …
 
 Keys and secrets come from the environment as botocore reads them (AWS_ACCESS_KEY_ID, …). s3fs's caches are
 off, and its and botocore's own repetitions: what may be repeated differs by request, and all have one
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 from aiohttp import ClientError as ConnectionFailure
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError
 from s3fs import S3FileSystem
 
@@ -144,7 +144,12 @@ class S3Store:
         return None if found is None else bytes(found["Body"])
 
     async def read_tail(self, key: str, size: int) -> bytes | None:
-        found = await self._get("get_object", key, Range=f"bytes=-{size}")
+        try:
+            found = await self._get("get_object", key, Range=f"bytes=-{size}")
+        except StoreError as error:
+            if isinstance(error.__cause__, ClientError) and _code(error.__cause__) == "InvalidRange":
+                return b""  # an empty object has no range
+            raise
         return None if found is None else bytes(found["Body"])
 
     async def list(self, prefix: str) -> AsyncIterator[Listed]:
@@ -261,7 +266,14 @@ class _Deadline:
 
 
 # No answer, or a broken one: the request may have been carried out.
-UNANSWERED: Final = (TimeoutError, OSError, HTTPClientError, ResponseParserError, ConnectionFailure)
+UNANSWERED: Final = (
+    TimeoutError,
+    OSError,
+    NotConnected,
+    HTTPClientError,
+    ResponseParserError,
+    ConnectionFailure,
+)
 
 
 def _status(error: ClientError) -> int:
