@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from _native.batch import RecordBatch, record_bytes
+from _native.batch_py import RecordBatch, record_bytes
 from _native.cells import (
     ABSENT,
     ANON,
