@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from hdrh.histogram import HdrHistogram
 
@@ -30,17 +30,25 @@ DRAIN_SECONDS_MAX: Final = 30.0  # for the answers that are still to come after 
 class Request(Protocol):
     """The bytes of one request and how many events it holds."""
 
-    data: bytes | bytearray | memoryview
-    events: int
+    @property
+    def data(self) -> bytes:
+        """Head and body."""
+
+    @property
+    def events(self) -> int:
+        """How many it holds."""
 
 
-class Requests(Protocol):
+R = TypeVar("R", bound=Request)
+
+
+class Requests(Protocol[R]):
     """Where requests come from, in order; what an answer says of one is told back."""
 
-    def next(self) -> Request:
+    def next(self) -> R:
         """The next request. Does not suspend."""
 
-    def answered(self, request: Request, status: int, body: bytes) -> None:
+    def answered(self, request: R, status: int, body: bytes) -> None:
         """What became of it; status LOST: no answer."""
 
 
@@ -74,10 +82,12 @@ class Sent:
     """From the first due time to the last answer."""
 
 
-class Sender:
+class Sender(Generic[R]):
     """One process's share of a load."""
 
-    def __init__(self, target: Target, requests: Requests, due: Iterator[float], *, connections: int) -> None:
+    def __init__(
+        self, target: Target, requests: Requests[R], due: Iterator[float], *, connections: int
+    ) -> None:
         """`due`: seconds from the start of `run`, in order."""
         self.sent = Sent()
         self._target = target
