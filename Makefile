@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 BUILT := .venv/.built
 TEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: run setup test lint clean
+.PHONY: run setup test bench lint clean
 
 # The pipeline on this machine, with a stream of demo sessions; Ctrl-C drains it and ends.
 run: setup
@@ -33,6 +34,10 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest $(TEST_ARGS)
+
+# Ours beside the straightforward reference on one real Kafka, in turn; quote the ratio. BENCH_ARGS: --rows, --rounds.
+bench: setup
+	$(BIN)/python -m headrace.bench --json .benchmarks/bench.json $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info _native/*.so _native/*.c

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from loadtest.schedule import at_once
 from loadtest.sender import Sender, Sent, Target
 
 START_SECONDS_MAX: Final = 60.0
+FILL_SECONDS_MAX: Final = 600.0
 ACCEPTED: Final = range(200, 300)
 
 
@@ -94,6 +96,25 @@ async def measure(
         batch_bytes=reached.bytes_mean,
         memory_bytes=memory,
     )
+
+
+async def filled(
+    contender: Contender, row: CollectorRow, kafka: str, topic: str, folder: Path, seed: int, events: int
+) -> int:
+    """Fill a new topic with at least so many events through a collector; how many it holds. Suspends."""
+    port = free_port()
+    await create_topic(kafka, topic, row.partitions)
+    words = {"kafka": kafka, "topic": topic, "port": str(port), "compression": row.compression}
+    words |= {"partitions": str(row.partitions), "lake": str(folder / topic)}
+    with Running(contender, folder / topic, words) as running:
+        await running.listening(port, START_SECONDS_MAX)
+        pool = _Counted(row.requests, f"127.0.0.1:{port}", seed)
+        await _accepting(pool, port)
+        requests = repeat(0.0, -(-events // row.batch_events))
+        await Sender(Target("127.0.0.1", port), pool, requests, connections=row.connections).run(
+            FILL_SECONDS_MAX
+        )
+    return sum((await end_offsets(kafka, topic)).values())
 
 
 class _Counted(Pool):

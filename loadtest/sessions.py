@@ -27,6 +27,7 @@ US: Final = 1_000_000  # microseconds of a second
 BOT_GAP_SECONDS: Final = 1.5  # programs go on at once
 HOUR_US: Final = 3600 * US
 DELAY_SECONDS_MIN: Final = 0.03
+EVEN_SIGMA: Final = 0.02  # spread of sizes (of their logarithm) where one size is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,19 @@ class Event:
     attempt: int = 0
 
 
-def session(seed: int, number: int, begins_us: int, first_event: int = 0) -> list[Event]:
-    """All events of session `number`, repeats too; they are numbered from `first_event`."""
+def session(
+    seed: int, number: int, begins_us: int, first_event: int = 0, *, event_bytes: int | None = None
+) -> list[Event]:
+    """All events of session `number`, repeats too; they are numbered from `first_event`.
+
+    `event_bytes`: about the size of every event's JSON, in place of the profile's mixture of sizes.
+    """
     profile = read_profile()
     chance = Random(f"{seed}/session/{number}")  # noqa: S311 - made-up traffic
     popularity = profile.popularity
     visitor = person(seed, zipf_rank(chance, popularity.users, popularity.user_zipf_s))
     referrer = pick(chance, REFERRERS) if chance.random() < profile.people.referrer_share else None
-    size = _size(chance, profile)
+    size = _size(chance, profile) if event_bytes is None else _even(event_bytes)
     due_us = begins_us
     events: list[Event] = []
     for index, step in enumerate(steps(chance, visitor, _length(chance, profile))):
@@ -71,10 +77,18 @@ def session(seed: int, number: int, begins_us: int, first_event: int = 0) -> lis
     return events + [_repeated(chance, profile, event) for event in events if _repeats(chance, profile)]
 
 
-def stream(seed: int, sessions_per_second: float, begins_us: int, *, daily: bool = False) -> Iterator[Event]:
+def stream(
+    seed: int,
+    sessions_per_second: float,
+    begins_us: int,
+    *,
+    daily: bool = False,
+    event_bytes: int | None = None,
+) -> Iterator[Event]:
     """Events without end, in order of `due_us`; sessions begin by chance at that rate (a Poisson process).
 
-    `daily`: the rate follows the measured curve of a day and a week, its mean stays. The first half hour has
+    `daily`: the rate follows the measured curve of a day and a week, its mean stays. `event_bytes` as for
+    `session`. The first half hour has
     fewer events, as no session is under way when it begins. Held in memory: what is to come of the sessions
     under way, about a thousand events for each session per second.
     """
@@ -91,7 +105,7 @@ def stream(seed: int, sessions_per_second: float, begins_us: int, *, daily: bool
             continue
         while waiting and waiting[0][0] <= begins:
             yield heapq.heappop(waiting)[2]
-        events = session(seed, next_session, int(begins), next_event)
+        events = session(seed, next_session, int(begins), next_event, event_bytes=event_bytes)
         next_session += 1
         next_event += sum(not event.attempt for event in events)
         for event in events:
@@ -121,6 +135,10 @@ def _gap_us(chance: Random, profile: Profile, visitor: Person) -> int:
         return int(chance.random() * US)
     seconds = max(1.0, log_normal(chance, figures.gap_mu, figures.gap_sigma))
     return int(min(seconds, figures.gap_seconds_max) * US)
+
+
+def _even(event_bytes: int) -> SizeFigures:
+    return SizeFigures(kind="even", weight=1, mu=log(event_bytes), sigma=EVEN_SIGMA)
 
 
 def _size(chance: Random, profile: Profile) -> SizeFigures:
