@@ -1,9 +1,10 @@
 """The store in an S3 bucket: takes keys and bytes, gives objects; every answer of the service is judged here.
 
-    create once      PutObject with If-None-Match: *     412, 409 or no answer: only the object's content decides
-    upload           CreateMultipartUpload, UploadPart   invisible; the SHA-256 stands in the object's metadata
-    complete         CompleteMultipartUpload             a second time: 200 on some stores, NoSuchUpload on others
-    head, read, list, delete, sweep                      HeadObject, GetObject, ListObjectsV2, DeleteObject, …
+    create once      PutObject with If-None-Match: *     412, 409, no answer: the content of the key decides
+    upload           CreateMultipartUpload, UploadPart   invisible; its SHA-256 stands in the metadata
+    complete         CompleteMultipartUpload             a second time: 200, or NoSuchUpload, by store
+    head … delete    HeadObject, GetObject, ListObjectsV2, DeleteObject
+    sweep            ListMultipartUploads, AbortMultipartUpload
 
 Keys and secrets come from the environment as botocore reads them (AWS_ACCESS_KEY_ID, …). s3fs's caches are
 off, and its and botocore's own repetitions: what may be repeated differs by request, and all have one

@@ -1,0 +1,282 @@
+"""Landing of one lane: takes record batches from its fetcher, gives commits, by size and by age.
+
+    take ─▶ fetch ─▶ decode (in threads) ─▶ note ─▶ due? ─▶ read the topic id ─▶ commit ─▶ tell Kafka
+     ▲                                                                             │
+     └──────────────────── another's entry, or the store failed: all dropped ◀─────┘
+
+Fetching goes on while a commit is under way; a feed and the beginning of a commit never overlap, because the
+rows of one feed and their offsets must leave together. Kafka down: what is held stays. Whatever goes wrong
+stops this lane and no other, until it is over (`sink.trouble`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any, Final
+
+import structlog
+
+from _native.columns import Decoder
+from _native.record import TOPIC_QUARANTINE
+from sink import metrics
+from sink.budget import Budget
+from sink.commit_log import Lost
+from sink.errors import BrokerError, SinkError
+from sink.fetch import Fetched, Records
+from sink.kafka_log import Source
+from sink.lane import Committed, Lane
+from sink.settings import MIB, TableSettings
+from sink.trouble import Stage, Trouble
+
+RECORD_BYTES_MAX: Final = 64 * MIB  # what one batch inflates to, and about what one feed adds
+REST_SECONDS: Final = 0.05  # how often a lane that may not fetch looks again
+
+log = structlog.get_logger()
+
+
+class Landing:
+    """The loop of one lane; `run` is its task."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        source: Source,
+        records: Records,
+        table: TableSettings,
+        budget: Budget,
+        *,
+        now_us: Callable[[], int],
+        threads: Executor,
+        tell: Callable[[str, Mapping[int, int]], None],
+    ) -> None:
+        """`tell` is given topic and landed offsets by Kafka partition, for lag tools."""
+        self.lane = lane
+        self.topic = lane.topic
+        self.landed_rows = 0
+        self.last_commit_us: int | None = None
+        self.trouble = Trouble(lane.topic, lane.lane)
+        self._source = source
+        self._records = records
+        self._table = table
+        self._budget = budget
+        self._now_us = now_us
+        self._threads = threads
+        self._tell = tell
+        self._decoder = Decoder(
+            lane.table_of,
+            grace_us=int(table.seal_grace_seconds * 1_000_000),
+            record_bytes_max=RECORD_BYTES_MAX,
+            quarantine_topic=lane.topic == TOPIC_QUARANTINE,
+        )
+        self._commit: asyncio.Task[Committed | Lost] | None = None
+        self._commit_began = 0.0
+        self._asked = False
+        self._ending = False
+        self._woken = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._landed: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+
+    @property
+    def stopped(self) -> bool:
+        """A person is needed."""
+        return self.trouble.stopped
+
+    @property
+    def relieving(self) -> bool:
+        """A commit is under way, or will be."""
+        return self._asked or self._commit is not None
+
+    @property
+    def lag_records(self) -> int:
+        """Offsets that can be read in Kafka and are not visible in the lake."""
+        return sum(max(0, end - self._landed.get(at, 0)) for at, end in self._ends.items())
+
+    def status(self) -> dict[str, Any]:
+        """As the status line tells it; offsets are those that have landed."""
+        told: dict[str, Any] = {"topic": self.topic, "lane": self.lane.lane}
+        told["positions"] = {str(at): offset for at, offset in sorted(self._landed.items())}
+        told["lag_records"] = self.lag_records
+        told["buffered_bytes"] = self.lane.nbytes
+        told["last_commit_us"] = self.last_commit_us
+        return told | self.trouble.status()
+
+    def unlanded(self) -> dict[str, Any]:
+        """Offsets that were read and are not landed: Kafka keeps their records for the next owner."""
+        told: dict[str, Any] = {"topic": self.topic, "lane": self.lane.lane, "records": 0}
+        if self.lane.taken:
+            told["records"] = sum(self.lane.position(at).next - first for at, first in self._landed.items())
+        return told
+
+    def ask(self) -> None:
+        """Commit what is held soon; nothing is fetched before."""
+        self._asked = True
+        self._woken.set()
+
+    async def flush(self) -> None:
+        """Suspends until nothing is held: committed, or dropped."""
+        if not self.lane.taken:
+            return
+        self._empty.clear()
+        self.ask()
+        await self._empty.wait()
+
+    def end(self) -> None:
+        """Commit what is held; then `run` returns."""
+        self._ending = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Land until `end`, whatever happens (`trouble` says what). Suspends."""
+        self._budget.add(self)
+        try:
+            while not self._ending:
+                await self._attempt()
+        finally:
+            if self._commit is not None:
+                self._commit.cancel()  # whoever takes the lane next finishes what was committed
+            self.lane.drop()
+            self._records.close()
+            self._budget.remove(self)
+            self._empty.set()
+
+    async def _attempt(self) -> None:
+        """Take the lane and land until it is lost; errors end here."""
+        problem: SinkError | None = None
+        try:
+            await self._land()
+            if self._commit is not None:
+                await self._finish_commit()
+        except SinkError as error:
+            problem = error
+        except Exception as error:  # the outcome is kept, and other lanes go on
+            log.exception("lane_failed", topic=self.topic, lane=self.lane.lane)
+            problem = SinkError("lane_failed", f"{type(error).__name__}: {error}", retriable=True)
+        if problem is not None:
+            await self._let_go()
+            await self._rest(self.trouble.failed(problem))
+
+    async def _land(self) -> None:
+        self.trouble.begin(Stage.TAKE)
+        topic_id = await self._source.topic_id(self.topic)
+        if topic_id is None:
+            raise BrokerError("kafka_unavailable", f"{self.topic}: there is no such topic", retriable=True)
+        partitions = self._partitions()
+        starts = await self._source.first_offsets(self.topic, partitions)
+        positions = await self.lane.take(topic_id, starts)
+        self._records.close()
+        self._landed = {at: position.next for at, position in positions.items()}
+        self.trouble.passed(Stage.TAKE)
+        while self.lane.taken:
+            held = self.lane.opened_us is not None or self._commit is not None
+            if not held:
+                self._asked = False
+                self._empty.set()
+                if self._ending:
+                    return
+            await self._turn()
+
+    async def _turn(self) -> None:
+        if self._commit is not None and self._commit.done():
+            await self._finish_commit()
+        elif self._commit is None and self._due():
+            await self._begin_commit()
+        elif self._asked or self._ending or self.lane.full or self._budget.full():
+            await self._rest(REST_SECONDS)
+        else:
+            await self._fetch()
+
+    def _due(self) -> bool:
+        opened_us = self.lane.opened_us
+        if opened_us is None:
+            return False
+        if self._asked or self._ending or self.lane.full or self.lane.open_nbytes >= self._table.roll_bytes:
+            return True
+        return self._now_us() - opened_us >= self._table.roll_seconds * 1_000_000
+
+    async def _fetch(self) -> None:
+        self.trouble.begin(Stage.FETCH)
+        offsets = {at: self.lane.position(at).next for at in self._partitions()}
+        try:
+            found = await self._records.next(offsets)
+        except BrokerError as error:
+            if not error.retriable:
+                raise
+            await self._rest(self.trouble.failed(error))
+            return
+        for fetched in found:
+            await self._feed(fetched)
+        self.trouble.passed(Stage.FETCH)
+
+    async def _feed(self, fetched: Fetched) -> None:
+        at = fetched.partition
+        self._ends[at] = fetched.stable_offset
+        before = self.lane.position(at)
+        if not fetched.batches or not self.lane.taken or fetched.offset > before.next:
+            return
+        metrics.BYTES_FETCHED.labels(self.topic).inc(len(fetched.batches))
+        fed = await asyncio.get_running_loop().run_in_executor(
+            self._threads,
+            lambda: self._decoder.feed(at, before.incarnation, before.next, fetched.batches, fetched.aborted),
+        )
+        if self.lane.taken:  # else a commit failed meanwhile, and all was dropped
+            self.lane.note(at, fed)
+
+    async def _begin_commit(self) -> None:
+        self.trouble.begin(Stage.COMMIT)
+        try:
+            topic_id = await self._source.topic_id(self.topic)  # after the last fetch (PROTOCOL 3, step 1)
+            if topic_id is None:
+                told = f"{self.topic}: there is no such topic any more"
+                raise BrokerError("kafka_unavailable", told, retriable=True)
+        except BrokerError as error:
+            await self._rest(self.trouble.failed(error))
+            return
+        self._commit_began = time.monotonic()
+        self._commit = asyncio.create_task(self.lane.commit(topic_id))
+        await asyncio.sleep(0)  # its rows leave the open generation before anything more is fed
+
+    async def _finish_commit(self) -> None:
+        assert self._commit is not None
+        commit, self._commit = self._commit, None
+        self.trouble.begin(Stage.COMMIT)
+        try:
+            outcome = await commit
+        except SinkError:
+            metrics.COMMITS.labels(self.topic, "failed").inc()
+            raise
+        if isinstance(outcome, Lost):
+            metrics.COMMITS.labels(self.topic, "lost").inc()
+            return
+        metrics.count_commit(self.topic, outcome, time.monotonic() - self._commit_began)
+        self.trouble.passed(Stage.COMMIT)
+        self.landed_rows += outcome.rows
+        self.last_commit_us = self._now_us()
+        ends = {at: position.next for at, position in outcome.positions.items()}
+        self._landed.update(ends)
+        self._tell(self.topic, ends)
+
+    async def _let_go(self) -> None:
+        """After an error: hold nothing; a commit under way ends first, whatever its outcome."""
+        if self._commit is not None:
+            await asyncio.wait([self._commit])
+            try:
+                await self._finish_commit()
+            except SinkError as error:
+                log.warning("commit_failed", topic=self.topic, lane=self.lane.lane, reason=str(error))
+        self.lane.drop()
+        self._empty.set()
+
+    async def _rest(self, seconds: float) -> None:
+        self._woken.clear()
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _partitions(self) -> list[int]:
+        topic = self._source.topics.get(self.topic)
+        return topic.lane_partitions(self.lane.lane, self.lane.lanes) if topic else []
