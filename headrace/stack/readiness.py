@@ -1,0 +1,55 @@
+"""What the admin port says of the processes: takes the supervisor, gives the JSON of /readyz."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.stack.process import Supervised
+from headrace.stack.supervisor import STOP_ORDER, Supervisor
+
+
+def state_of(supervisor: Supervisor) -> dict[str, Any]:
+    """What /readyz says. Ready: some collector can take events honestly; for a sink alone: it lands."""
+    roles = {process.program.role for process in supervisor.processes}
+    door = "collector" if "collector" in roles else "sink"
+    ready = any(process.ready for process in supervisor.of(door)) and not supervisor.stopping
+    reasons = ["stopping"] if supervisor.stopping else [] if roles else ["starting"]
+    for process in supervisor.processes:
+        reasons += [reason for reason in process.reasons if reason not in reasons]
+    return {
+        "ready": ready,
+        "reasons": reasons,
+        "kafka": kafka_of(supervisor),
+        "processes": {
+            role: [shown(one) for one in supervisor.of(role)] for role in STOP_ORDER if role in roles
+        },
+    }
+
+
+def kafka_of(supervisor: Supervisor) -> dict[str, Any]:
+    """Kafka as the programs see it: up while any of them reaches it, and while our own answers."""
+    own = supervisor.of("kafka")
+    said: list[dict[str, Any]] = [
+        kafka
+        for process in supervisor.processes
+        if process.status.fresh and isinstance(kafka := process.status.get("kafka"), dict)
+    ]
+    away = bool(own) and not any(process.ready for process in own)
+    if not away:
+        for kafka in said:
+            if kafka.get("state") == "up":
+                return kafka
+    down: dict[str, Any] = next((kafka for kafka in said if kafka.get("state") == "down"), {})
+    return {**down, "state": "down"}
+
+
+def shown(process: Supervised) -> dict[str, Any]:
+    """One process, for /readyz and the screen."""
+    age = process.status.age_seconds
+    return {
+        "pid": process.pid,
+        "ready": process.ready,
+        "restarts": process.restarts,
+        "reasons": process.reasons,
+        "said_seconds_ago": None if age is None else round(age, 1),
+    }
