@@ -42,6 +42,7 @@ ARRAY: Final = 8
 Cell = tuple[int, int, int]
 Path = tuple[str, ...]
 
+BODY_BYTES_MAX: Final = 2**31 - 1  # a cell is int32
 DEPTH_MAX: Final = 64
 EVENTS_MAX: Final = 100_000
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
-from _native.cells import Path
+from _native.cells import ID, VALUE, Path
+
+PATH_KEYS_MAX: Final = 32  # a walk calls itself once for each key of a path
+KEY_BYTES_MAX: Final = 255
 
 
 @dataclass(slots=True)
@@ -29,11 +33,21 @@ class Plan:
     slots: int
 
 
+def encoded(key: str) -> bytes:
+    """A key as it stands in a body without escapes."""
+    name = key.encode()
+    if len(name) > KEY_BYTES_MAX:
+        raise ValueError(f"expected a key of at most {KEY_BYTES_MAX} bytes, got {len(name)}: {key[:40]}…")
+    return name
+
+
 def grow(root: Node, path: Path, slot: int) -> None:
     """Adds a path to a tree; `slot` is set by its last key and starts anew with every key on the way."""
+    if len(path) > PATH_KEYS_MAX:
+        raise ValueError(f"expected a path of at most {PATH_KEYS_MAX} keys, got {len(path)}: {path}")
     root.below.append(slot)
     for key in path:
-        root = root.children.setdefault(key.encode(), Node())
+        root = root.children.setdefault(encoded(key), Node())
         root.below.append(slot)
     root.slots.append(slot)
 
@@ -44,10 +58,13 @@ def plan(
     batch_keys: tuple[str, ...],
     envelope: tuple[tuple[str, Path], ...],
 ) -> Plan:
-    """Cached, for a dialect's spec serves all of its requests."""
+    """Cached, for a dialect's spec serves all of its requests. Raises ValueError for a role, path or key that
+    is out of bounds."""
     top, event, slots = Node(), Node(), 0
     choices: list[tuple[int, tuple[int, ...]]] = []
     for role, paths in roles:
+        if not ID <= role <= VALUE:
+            raise ValueError(f"expected a role from {ID} to {VALUE}, got {role}")
         for offset, path in enumerate(paths):
             grow(event, path, slots + offset)
             grow(top, path, slots + offset)
@@ -57,5 +74,5 @@ def plan(
     for index, (_, path) in enumerate(envelope):
         grow(top, path, slots + index)
     for index, key in enumerate(batch_keys):
-        top.children.setdefault(key.encode(), Node()).batch = index
+        top.children.setdefault(encoded(key), Node()).batch = index
     return Plan(top, event, choices, names, slots + len(envelope))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from _native import scan_py
+from _native import scan_c, scan_py
 from _native.cells import (
     ABSENT,
     ARRAY,
@@ -34,7 +34,7 @@ from _native.cells import (
     ScanSpec,
 )
 
-TWINS = {"python": scan_py}
+TWINS = {"python": scan_py, "cython": scan_c}
 SPEC = ScanSpec(
     roles={
         ID: (("id",), ("messageId",)),
@@ -248,6 +248,23 @@ def test_depth_is_bounded_at_the_level_said(twin: Any, left: bytes, right: bytes
     body = left + b"[" * inner + b"]" * inner + right
     assert refusal(twin, body) == ("too_deep", len(left) + inner - 1)
     assert twin.scan(body, SPEC, depth_max=65).count == 1
+
+
+@pytest.mark.parametrize("depth", [512, 513, 20_000])
+@pytest.mark.parametrize(
+    ("left", "right"), [(b"[", b"]"), (b'{"a":', b"}"), (b'{"id":', b"}"), (b'[{"":', b"}]")]
+)
+def test_any_depth_that_is_allowed_is_walked(twin: Any, left: bytes, right: bytes, depth: int) -> None:
+    levels = depth * (1 if len(right) == 1 else 2)
+    body = left * depth + b"1" + right * depth
+    assert twin.scan(body, SPEC, depth_max=levels).count == 1
+    assert refusal(twin, body, depth_max=levels - 1)[0] == "too_deep"
+    assert refusal(twin, body[:-1], depth_max=levels) == ("invalid_json", len(body) - 1)
+    assert refusal(twin, left * depth, depth_max=levels) == ("invalid_json", len(left) * depth)
+    body = b'{"a":' + body + b"}"
+    assert twin.members(body, 0, len(body)) == [
+        (b"a", (5, len(body) - 1, OBJECT if left[0] == 123 else ARRAY))
+    ]
 
 
 def test_the_number_of_events_is_bounded(twin: Any) -> None:

@@ -1,0 +1,330 @@
+"""The scan, the Cython twin: names, arguments, results and errors of `scan_py`, which is the specification.
+
+A ScanSpec is turned into a Shape (tables in C) once. A call costs, beside the bytes: one buffer, one block of
+memory for its slots, the growing rows of the events, and at the end the array that takes them.
+"""
+
+cimport cython
+from cpython cimport array
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport int32_t
+from libc.string cimport memcpy, memset
+
+from _native.scan_tokens cimport (
+    ABSENT, HEADRACE_SCAN_WAY, NULLED, OBJECT, STRING_ESCAPED, byte_at, space_end, string_stop, unescape,
+    utf8_end,
+)
+from _native.scan_walk cimport (
+    FOUND, NO_MEMORY, ONE_VALUE, ROW, Cell, Choice, Node, Rows, Shape, Walk, added, bucket_of, colon_end,
+    judge, value,
+)
+
+import array as _array
+
+from _native import cells
+from _native.cells import Scan, ScanError
+from _native.scan_plan import plan as plan_of
+
+cdef enum:
+    NOGIL_BYTES = 65536  # from here on, 40 us, other threads may run meanwhile
+    OPENED_MAX = 512  # open brackets that need no memory of their own
+    SHAPES_MAX = 256
+
+cdef tuple REASONS = (
+    None, "byte_order_mark", "invalid_utf8", "empty_body", "invalid_json", "too_deep", "trailing_bytes",
+    "too_many_events",
+)
+cdef Py_ssize_t BODY_BYTES_MAX = cells.BODY_BYTES_MAX
+cdef array.array EMPTY = _array.array("i")
+cdef dict shapes = {}
+
+WAY = HEADRACE_SCAN_WAY.decode()
+
+
+@cython.final
+cdef class Compiled:
+    """A Shape, the memory that it owns, and the spec it was made of (held, so that its id stays its own)."""
+
+    cdef Shape shape
+    cdef object spec
+    cdef object names
+    cdef bint array
+    cdef bint ndjson
+    cdef bint single
+    cdef list keys
+
+    def __cinit__(self, spec):
+        made = plan_of(tuple(spec.roles.items()), spec.batch_keys, spec.envelope)
+        self.spec = spec
+        self.names = made.names
+        self.array, self.ndjson, self.single = spec.array, spec.ndjson, spec.single
+        nodes, numbers = [made.top, made.event], []
+        for node in nodes:  # grows meanwhile: the tree, level by level
+            nodes.extend(node.children.values())
+            numbers.extend((*node.slots, *node.below))
+        self.keys = [key for node in nodes for key in node.children]
+        self._reserve(len(nodes), len(numbers), len(made.choices))
+        self.shape.slots = made.slots
+        self.shape.batch_count = len(spec.batch_keys)
+        self.shape.key_bytes_max = max(map(len, self.keys), default=0)
+        self.shape.top, self.shape.event = 0, 1
+        self._fill(nodes)
+        for index, (role, slots) in enumerate(made.choices):
+            self.shape.choices[index] = Choice(role, slots[0] if slots else 0, slots[-1] + 1 if slots else 0)
+
+    cdef _reserve(self, Py_ssize_t nodes, Py_ssize_t numbers, Py_ssize_t choices):
+        self.shape.nodes = <Node *>PyMem_RawCalloc(nodes, sizeof(Node))
+        self.shape.numbers = <int32_t *>PyMem_RawCalloc(numbers + 1, sizeof(int32_t))
+        self.shape.choices = <Choice *>PyMem_RawCalloc(choices + 1, sizeof(Choice))
+        self.shape.choice_count = choices
+        if self.shape.nodes == NULL or self.shape.numbers == NULL or self.shape.choices == NULL:
+            raise MemoryError
+
+    cdef _fill(self, list nodes):
+        """`nodes` as in __cinit__: children stand behind one another in the order of their parents."""
+        cdef Node *node
+        cdef Node *below
+        cdef Py_ssize_t index, number = 0, child = 2
+        cdef bytes key
+        cdef int bucket
+        self.shape.nodes[0].batch = self.shape.nodes[1].batch = -1
+        for index, source in enumerate(nodes):
+            node = &self.shape.nodes[index]
+            memset(node.buckets, 0xFF, sizeof(node.buckets))
+            node.children = len(source.children)
+            node.slots_first = number
+            node.slots_end = node.below_first = number + len(source.slots)
+            node.below_end = node.below_first + len(source.below)
+            for slot in (*source.slots, *source.below):
+                self.shape.numbers[number] = slot
+                number += 1
+            for name, kept in source.children.items():
+                key = self.keys[child - 2]
+                below = &self.shape.nodes[child]
+                below.key, below.key_bytes = <unsigned char *>PyBytes_AS_STRING(key), len(key)
+                below.batch = kept.batch
+                bucket = bucket_of(below.key, below.key_bytes)
+                below.next = node.buckets[bucket]
+                node.buckets[bucket] = child
+                child += 1
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.shape.nodes)
+        PyMem_RawFree(self.shape.numbers)
+        PyMem_RawFree(self.shape.choices)
+
+
+cdef Compiled compiled(object spec):
+    """The Shape of a spec, from the second time on found by its identity."""
+    cdef Compiled made = shapes.get(id(spec))
+    if made is None:
+        made = Compiled(spec)
+        if len(shapes) >= SHAPES_MAX:
+            shapes.clear()
+        shapes[id(spec)] = made
+    return made
+
+
+cdef Py_ssize_t proved_size(Py_buffer *view) except -1:
+    if view.len > BODY_BYTES_MAX:
+        raise ValueError(f"expected at most {BODY_BYTES_MAX} bytes, got {view.len}")
+    return view.len
+
+
+cdef inline tuple cell_of(const Cell *cell):
+    return (cell.start, cell.end, cell.kind)
+
+
+def scan(body, spec, *, Py_ssize_t depth_max=cells.DEPTH_MAX, Py_ssize_t events_max=cells.EVENTS_MAX):
+    """See `_native.scan.scan`."""
+    cdef Compiled made = compiled(spec)
+    cdef Py_buffer view
+    PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
+    try:
+        return scanned(made, <const unsigned char *>view.buf, proved_size(&view), depth_max, events_max)
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef scanned(
+    Compiled made, const unsigned char *data, Py_ssize_t size, Py_ssize_t depth_max, Py_ssize_t events_max
+):
+    cdef unsigned char opened[OPENED_MAX]
+    cdef Walk walk
+    cdef Py_ssize_t index
+    cdef Py_ssize_t cells_size = 2 * made.shape.slots * sizeof(Cell)
+    cdef Py_ssize_t rows_size = (made.shape.batch_count + 1) * sizeof(Rows)
+    cdef Py_ssize_t key_size = 6 * made.shape.key_bytes_max + 1
+    memset(&walk, 0, sizeof(walk))
+    walk.data, walk.size, walk.shape = data, size, &made.shape
+    walk.depth_max, walk.events_max = depth_max, events_max
+    walk.array, walk.ndjson = made.array, made.ndjson
+    walk.opened_max = max(min(depth_max, size), 0) + 1
+    walk.rows = <Rows *>PyMem_RawCalloc(1, rows_size + cells_size + key_size)
+    walk.opened = opened
+    if walk.opened_max > OPENED_MAX:
+        walk.opened = <unsigned char *>PyMem_RawMalloc(walk.opened_max)
+    try:
+        if walk.rows == NULL or walk.opened == NULL:
+            raise MemoryError
+        walk.top = <Cell *>(<char *>walk.rows + rows_size)
+        walk.event = walk.top + made.shape.slots
+        walk.key = <unsigned char *>walk.top + cells_size
+        if size >= NOGIL_BYTES:
+            with nogil:
+                judge(&walk)
+        else:
+            judge(&walk)
+        return chosen(made, &walk)
+    finally:
+        if walk.rows != NULL:
+            for index in range(made.shape.batch_count + 1):
+                PyMem_RawFree(walk.rows[index].data)
+        PyMem_RawFree(walk.rows)
+        if walk.opened != opened:
+            PyMem_RawFree(walk.opened)
+
+
+cdef raised(Walk *walk):
+    if walk.reason == NO_MEMORY:
+        raise MemoryError
+    raise ScanError(REASONS[walk.reason], walk.position)
+
+
+cdef chosen(Compiled made, Walk *walk):
+    """The Scan of a walk that is over."""
+    cdef Rows *own = &walk.rows[made.shape.batch_count]
+    cdef Rows *first = NULL
+    cdef Rows *rows
+    cdef Py_ssize_t index
+    if walk.reason != FOUND:
+        raised(walk)
+    if walk.form != ONE_VALUE:
+        return told(own, {}, True)
+    if walk.cell.kind != OBJECT:
+        raise ScanError("no_events", walk.cell.start)
+    envelope = {}
+    for name, slot in made.names:
+        if walk.top[<Py_ssize_t>slot].kind != ABSENT:
+            envelope[name] = cell_of(&walk.top[<Py_ssize_t>slot])
+    for index in range(made.shape.batch_count):
+        rows = &walk.rows[index]
+        if rows.present == 2:
+            return told(rows, envelope, True)
+        if rows.present and first == NULL:
+            first = rows
+    if not made.single:
+        if first != NULL:
+            raise ScanError("batch_not_array", first.start)
+        raise ScanError("no_events", walk.cell.start)
+    if not added(walk, own, &walk.cell, walk.top):
+        raised(walk)
+    return told(own, envelope, False)
+
+
+cdef told(const Rows *rows, dict envelope, bint batched):
+    cdef array.array numbers = array.clone(EMPTY, rows.count * ROW, False)
+    if rows.count:
+        memcpy(numbers.data.as_voidptr, rows.data, rows.count * ROW * sizeof(int32_t))
+    return Scan(rows.count, numbers, envelope, batched)
+
+
+cdef int prove_bounds(Py_ssize_t size, Py_ssize_t start, Py_ssize_t end) except -1:
+    if not 0 <= start <= end <= size:
+        raise ValueError(f"expected a cell of these {size} bytes, got [{start}, {end})")
+    return 0
+
+
+def text(body, cell):
+    """See `_native.scan.text`."""
+    cdef Py_ssize_t start, end
+    cdef int kind
+    cdef Py_buffer view
+    start, end, kind = cell
+    if kind <= ABSENT or kind >= NULLED:
+        return None
+    PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
+    try:
+        prove_bounds(view.len, start, end)
+        if kind != STRING_ESCAPED:
+            return PyBytes_FromStringAndSize(<const char *>view.buf + start, end - start)
+        return unescaped(<const unsigned char *>view.buf, start, end)
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef bytes unescaped(const unsigned char *data, Py_ssize_t start, Py_ssize_t end):
+    """UTF-8 of [start, end), which lies within data and, proved here, is the inside of a JSON string."""
+    cdef unsigned char small[256]
+    cdef unsigned char *out = small
+    cdef int32_t kind
+    if string_stop(data, start, end, &kind) != end:
+        raise ValueError(f"expected the inside of a JSON string at [{start}, {end})")
+    if end - start > <Py_ssize_t>sizeof(small):
+        out = <unsigned char *>PyMem_RawMalloc(end - start)
+        if out == NULL:
+            raise MemoryError
+    try:
+        return PyBytes_FromStringAndSize(<char *>out, unescape(data, start, end, out))
+    finally:
+        if out != small:
+            PyMem_RawFree(out)
+
+
+def members(body, Py_ssize_t start, Py_ssize_t end):
+    """See `_native.scan.members`."""
+    cdef unsigned char opened[OPENED_MAX]
+    cdef Walk walk
+    cdef Py_buffer view
+    PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
+    memset(&walk, 0, sizeof(walk))
+    walk.opened = opened
+    try:
+        prove_bounds(proved_size(&view), start, end)
+        walk.data, walk.size, walk.depth_max = <const unsigned char *>view.buf, end, end - start
+        walk.position = utf8_end(walk.data, start, end)
+        if walk.position < end:
+            raise ScanError("invalid_utf8", walk.position)
+        if end - start >= OPENED_MAX:
+            walk.opened = <unsigned char *>PyMem_RawMalloc(end - start + 1)
+            if walk.opened == NULL:
+                raise MemoryError
+        return list(listed(&walk, start).items())
+    finally:
+        if walk.opened != opened:
+            PyMem_RawFree(walk.opened)
+        PyBuffer_Release(&view)
+
+
+cdef dict listed(Walk *walk, Py_ssize_t at):
+    """The members of the object that all bytes from `at` on are."""
+    cdef dict found = {}
+    cdef Cell cell
+    cdef Py_ssize_t first, last
+    cdef int32_t kind
+    cdef bytes key
+    at = space_end(walk.data, at, walk.size)
+    if byte_at(walk.data, at, walk.size) != c'{':
+        raise ScanError("invalid_json", at)
+    at = space_end(walk.data, at + 1, walk.size)
+    while byte_at(walk.data, at, walk.size) != c'}':
+        if found:
+            if byte_at(walk.data, at, walk.size) != c',':
+                raise ScanError("invalid_json", at)
+            at = space_end(walk.data, at + 1, walk.size)
+        first = at + 1
+        at = colon_end(walk, at, &last, &kind)
+        if at >= 0:
+            key = unescaped(walk.data, first, last)
+            at = value(walk, at, NULL, 1, NULL, &cell)
+        if at < 0:
+            raised(walk)
+        found.pop(key, None)
+        found[key] = cell_of(&cell)
+        at = space_end(walk.data, at, walk.size)
+    at = space_end(walk.data, at + 1, walk.size)
+    if at < walk.size:
+        raise ScanError("trailing_bytes", at)
+    return found
