@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from headrace import commands
 from headrace.errors import HeadraceError
 from headrace.settings import Settings, load
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 sources = typer.Typer(no_args_is_help=True, help="What sends, and what a configuration means.")
 app.add_typer(sources, name="sources")
+commands.register(app, sources)
 
 
 @sources.command("check")

@@ -1,0 +1,90 @@
+"""The commands that look and change nothing: takes what a person types, prints what the part that knows says.
+
+What a command needs is imported when it runs, as pyarrow, DuckDB and aiokafka take longer to import than
+`headrace --help` may last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from headrace.errors import HeadraceError
+from headrace.whereabouts import find
+from sink.errors import SinkError
+
+EXIT_NOT_PROVED = 1
+EXIT_MENDABLE = 2
+PIPED_COLUMNS = 140  # a pipe has no width of its own; names must not be broken in it
+
+Config = Annotated[Path | None, typer.Option("--config", help="a headrace.toml", show_default=False)]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="data directory of `headrace up` [default: ./headrace-data]", show_default=False
+    ),
+]
+Lake = Annotated[
+    str | None,
+    typer.Option("--lake", help="s3://bucket/prefix, file:///path or a folder", show_default=False),
+]
+Kafka = Annotated[str | None, typer.Option("--kafka", help="HOST:PORT of a broker", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="for programs")]
+
+
+def verify(
+    config: Config = None,
+    data: Data = None,
+    lake: Lake = None,
+    topic: Annotated[
+        list[str] | None, typer.Option("--topic", help="only this topic; may be repeated")
+    ] = None,
+    kafka: Annotated[
+        str | None, typer.Option("--kafka", help="HOST:PORT: compare with what Kafka has", show_default=False)
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="read every row, and every byte")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="make visible what was committed and is not visible")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Prove that the lake is complete, or list what is wrong. Exit code 0 only for proof."""
+    from headrace import proof
+
+    found = find(config, data, lake, kafka)
+    place = found.lake()
+    asked = found.kafka() if kafka else None
+    try:
+        proved = asyncio.run(proof.prove(place, asked, topic or None, deep=deep, repair=repair))
+    except SinkError as error:
+        if json:
+            print_json(proof.broken(error))
+            raise typer.Exit(EXIT_MENDABLE) from None
+        raise HeadraceError(error.code, str(error), retriable=error.retriable) from error
+    if json:
+        print_json(orjson.dumps(proved.as_json(), option=orjson.OPT_INDENT_2))
+    else:
+        proof.show(proved, place, console())
+    if not proved.report.proved:
+        raise typer.Exit(EXIT_NOT_PROVED)
+
+
+def console() -> Console:
+    """Where a person reads; in a pipe without colour, and wide enough for names."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPED_COLUMNS)
+
+
+def print_json(document: bytes) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(document.decode() + "\n")
+
+
+def register(app: typer.Typer, sources: typer.Typer) -> None:
+    """Put the commands where they are typed."""
+    app.command("verify")(verify)
