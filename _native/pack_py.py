@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from _native.batch_py import RecordBatch, record_bytes
@@ -13,6 +14,7 @@ from _native.cells import (
     ID,
     NAME,
     OBJECT,
+    ROLES,
     ROW,
     SENT,
     STRING,
@@ -26,7 +28,7 @@ from _native.cells import (
 )
 from _native.hash import partition_of
 from _native.pack_cloudevents_py import json_text, taken_apart
-from _native.pack_record_py import Record, record_of
+from _native.pack_record_py import Record, legible_one, legible_stamp, record_of
 from _native.pack_stamp import (
     BOOT_BYTES,
     NUMBER_MAX,
@@ -46,13 +48,13 @@ Body = bytes | bytearray | memoryview
 def pack(body: Body, scan: Scan, stamp: Stamp, batches: Batches) -> Packed:
     """See `_native.pack`."""
     check_stamp(stamp, scan.count)
-    check_rows(scan, len(body))
+    check_rows(scan, body)
     writer = Writer(stamp, batches)
     left_out: list[tuple[int, str]] = []
     for index in range(scan.count):
         row = scan.rows[index * ROW : (index + 1) * ROW]
         reason = refusal(row, stamp)
-        taken = None if reason else event_of(body, row, stamp)
+        taken = None if reason else event_of(body, row, writer.stamp)
         if taken is None:
             left_out.append((index, reason or "invalid_event"))
         else:
@@ -65,7 +67,7 @@ def append_one(one: One, stamp: Stamp, batches: Batches) -> RecordBatch:
     check_stamp(stamp, 1)
     if one.position is not None and not -1 <= one.position <= POSITION_MAX:
         raise ValueError(f"expected a position from -1 to {POSITION_MAX}, got {one.position}")
-    return Writer(stamp, batches).put(one, stamp.sent_us, 0)
+    return Writer(stamp, batches).put(legible_one(one), stamp.sent_us, 0)
 
 
 class Writer:
@@ -74,15 +76,15 @@ class Writer:
     def __init__(self, stamp: Stamp, batches: Batches) -> None:
         self.number = stamp.number
         self.touched: list[RecordBatch] = []
-        self._stamp = stamp
+        self.stamp = legible_stamp(stamp)
         self._batches = batches
         self._open: dict[int, RecordBatch] = {}
 
     def put(self, one: One, sent_us: int | None, flags: int) -> RecordBatch:
         """Append one record; its number is taken only by this."""
-        record = record_of(one, self._stamp, self.number, sent_us, flags)
+        record = record_of(one, self.stamp, self.number, sent_us, flags)
         batch = self._batch(record)
-        if not batch.append(*record, self._stamp.received_us // 1000):
+        if not batch.append(*record, self.stamp.received_us // 1000):
             raise RuntimeError("the batch that was opened for a record has no room for it")
         self.number += 1
         return batch
@@ -149,19 +151,31 @@ def check_stamp(stamp: Stamp, count: int) -> None:
         raise ValueError(f"expected a number from 0 to {NUMBER_MAX} - {count}, got {stamp.number}")
     if not 0 <= stamp.received_us <= RECEIVED_US_MAX:
         raise ValueError(f"expected received_us from 0 to {RECEIVED_US_MAX}, got {stamp.received_us}")
+    if not all(EVENT <= role < ROLES for role in stamp.required):
+        raise ValueError(f"expected required roles from {EVENT} to {ROLES - 1}, got {stamp.required}")
     if stamp.sent_us is not None and not MIN_US <= stamp.sent_us < MAX_US:
         raise ValueError(f"expected sent_us from {MIN_US} to {MAX_US}, got {stamp.sent_us}")
 
 
-def check_rows(scan: Scan, size: int) -> None:
-    """ValueError if it can't be a scan of a body of `size` bytes."""
-    rows = scan.rows
+def check_rows(scan: Scan, body: Body) -> None:
+    """ValueError if it can't be a scan of this body."""
+    rows, size = scan.rows, len(body)
     if len(rows) != scan.count * ROW:
         raise ValueError(f"expected {scan.count * ROW} numbers in {scan.count} rows, got {len(rows)}")
     for at in range(0, len(rows), 3):
         start, end, kind = rows[at], rows[at + 1], rows[at + 2]
         quotes = kind in (STRING, STRING_ESCAPED)
+        where = f"{(start, end, kind)} in row {at // ROW}"
         if not (ABSENT <= kind <= ARRAY and quotes <= start <= end <= size - quotes):
-            raise ValueError(
-                f"expected cells within {size} bytes, got {(start, end, kind)} in row {at // ROW}"
-            )
+            raise ValueError(f"expected cells within {size} bytes, got {where}")
+        if kind == STRING_ESCAPED and not is_string(bytes(body[start:end])):
+            raise ValueError(f"expected the inside of a JSON string, got {where}")
+
+
+def is_string(inside: bytes) -> bool:
+    """Whether these bytes, between quotes, are a JSON string."""
+    try:
+        json.loads(f'"{inside.decode()}"')
+    except ValueError:
+        return False
+    return True

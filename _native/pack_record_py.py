@@ -1,4 +1,7 @@
-"""Inside pack, the Python twin: takes what is known of one record, gives its key, headers and flags."""
+"""Inside pack, the Python twin: takes what is known of one record, gives its key, headers and flags.
+
+What a request says is made legible first; what a scan has lifted is UTF-8 already.
+"""
 
 from __future__ import annotations
 
@@ -44,23 +47,48 @@ class _Lift:
         found = next(filter(None, choices), None)
         if found is None:
             return None
-        whole = readable(found)
-        if len(whole) <= FIELD_BYTES_MAX:
-            return whole
+        if len(found) <= FIELD_BYTES_MAX:
+            return found
         self.flags = FIELD_CUT
         end = FIELD_BYTES_MAX
-        while whole[end] & 0xC0 == 0x80:  # within a character: cut before it
+        while end and found[end] & 0xC0 == 0x80:  # within a character: cut before it
             end -= 1
-        return whole[:end]
+        return found[:end]
 
 
-def readable(text: bytes) -> bytes:
+def legible(text: bytes | None) -> bytes | None:
     """Text in UTF-8; what is not UTF-8 is read as ISO-8859-1."""
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return text.decode("latin-1").encode()
+    if text:
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            return text.decode("latin-1").encode()
     return text
+
+
+def legible_stamp(stamp: Stamp) -> Stamp:
+    """The stamp with all that a client wrote legible."""
+    return stamp._replace(
+        agent=legible(stamp.agent),
+        content_type=legible(stamp.content_type) or b"",
+        type_default=legible(stamp.type_default),
+        user_default=legible(stamp.user_default),
+        anon_default=legible(stamp.anon_default),
+    )
+
+
+def legible_one(one: One) -> One:
+    """One record with all that a client wrote legible."""
+    return one._replace(
+        content_type=legible(one.content_type),
+        id=legible(one.id),
+        type=legible(one.type),
+        name=legible(one.name),
+        user=legible(one.user),
+        anon=legible(one.anon),
+        time=legible(one.time),
+        extra=tuple((legible(name) or b"", legible(text) or b"") for name, text in one.extra),
+    )
 
 
 def record_of(one: One, stamp: Stamp, number: int, sent_us: int | None, flags: int) -> Record:
@@ -86,12 +114,12 @@ def record_of(one: One, stamp: Stamp, number: int, sent_us: int | None, flags: i
         (b"hr_dialect", stamp.dialect),
         (b"hr_ack", stamp.ack),
         (b"hr_flags", flags.to_bytes(4, "big")),
-        (b"ce_specversion", readable(own.get(b"ce_specversion", SPECVERSION))),
+        (b"ce_specversion", own.get(b"ce_specversion", SPECVERSION)),
         (b"ce_id", event_id),
-        (b"ce_source", readable(own.get(b"ce_source", stamp.source))),
+        (b"ce_source", own.get(b"ce_source", stamp.source)),
         (b"ce_type", event_type),
         (b"ce_time", time),
-        (b"content-type", readable(one.content_type or b"")),
+        (b"content-type", one.content_type),
         (b"hr_name", name),
         (b"hr_user", None if flag == KEY_IS_USER else user),
         (b"hr_anon", None if flag == KEY_IS_ANON else anon),
@@ -102,7 +130,7 @@ def record_of(one: One, stamp: Stamp, number: int, sent_us: int | None, flags: i
         (b"hr_reason", one.reason),
         (b"hr_position", None if one.position is None else one.position.to_bytes(4, "big", signed=True)),
     ]
-    headers += [(readable(name), readable(text)) for name, text in one.extra if name not in RESERVED]
+    headers += [(name, text) for name, text in one.extra if name not in RESERVED]
     return Record(key, one.value, [(name, text) for name, text in headers if text])
 
 

@@ -409,6 +409,8 @@ def test_a_stamp_out_of_its_bounds_is_refused_before_anything(twins: Twins) -> N
         ({"received_us": RECEIVED_US_MAX + 1}, "expected received_us"),
         ({"sent_us": MIN_US - 1}, "expected sent_us"),
         ({"sent_us": MAX_US}, "expected sent_us"),
+        ({"required": (9,)}, "expected required roles"),
+        ({"required": (ID, -1)}, "expected required roles"),
     ):
         with pytest.raises(ValueError, match=message):
             tried(**more)
@@ -434,6 +436,21 @@ def test_rows_of_another_body_are_refused_before_anything(
     with pytest.raises(ValueError, match=r"expected cells within 11 bytes, got .* in row 1"):
         twins.pack.pack(b'{"a":"bcd"}', found, stamp(), batches)
     assert not batches.opened
+
+
+@pytest.mark.parametrize(
+    "inside", [b"\\x", b"\\u00g0", b"\\", b'a"b', b"\x01", b"\xff", b"\xed\xa0\x80", b"\\u00"]
+)
+def test_an_escaped_string_that_is_none_is_refused_before_anything(twins: Twins, inside: bytes) -> None:
+    body = b'{"id":1,"a":"%s"}' % inside
+    found = scan(b'{"id":1}', SPEC)
+    for at, number in enumerate((13, 13 + len(inside), 2)):
+        found.rows[3 * USER + at] = number
+    batches = OpenBatches(twins)
+    with pytest.raises(ValueError, match=r"expected the inside of a JSON string, got \(13, .* in row 0"):
+        twins.pack.pack(body, found, stamp(), batches)
+    assert not batches.opened
+    assert body[13 : 13 + len(inside)] == inside
 
 
 def test_rows_that_do_not_match_their_count_are_refused(twins: Twins) -> None:
