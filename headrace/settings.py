@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     collector: door.CollectorSettings = door.CollectorSettings()
     kafka: KafkaSettings = KafkaSettings()
     lake: landing.LakeSettings = landing.LakeSettings()
-    sources: dict[Name, door.SourceSettings] = {}
+    sources: door.Sources = {}
     topics: dict[Name, TopicSettings] = {}
     spool: door.SpoolSettings = door.SpoolSettings()
     sink: landing.SinkSettings = landing.SinkSettings()

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$")]
+
+Key = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -33,7 +36,9 @@ class CollectorSettings(Part):
         8081, description="port of /healthz, /readyz, /metrics, on loopback; 0: any free port"
     )
     workers: int = Field(1, ge=1, le=64, description="worker processes; one CPU core each")
-    trusted_proxies: tuple[str, ...] = Field((), description="networks whose X-Forwarded-For is believed")
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="networks whose Forwarded and X-Forwarded-For are believed"
+    )
     tls_cert: Path | None = Field(None, description="PEM file with the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
     pending_bytes_max: int = Field(
@@ -45,6 +50,18 @@ class CollectorSettings(Part):
     batch_bytes_max: int = Field(
         MIB, ge=16 * KIB, le=8 * MIB, description="bytes of one record batch before compression"
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            try:
+                ip_network(text, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"expected networks such as 10.0.0.0/8 or 2001:db8::/32, got {text!r}"
+                ) from None
+        return texts
 
 
 class LimitSettings(Part):
@@ -83,8 +100,10 @@ class PrivacySettings(Part):
 class SourceSettings(Part):
     """[sources.NAME]: one sending application."""
 
-    write_keys: tuple[SecretStr, ...] = Field(
-        (), description="keys that name this source; none: no key is needed"
+    write_keys: tuple[Key, ...] = Field((), description="keys that name this source; none: no key is needed")
+    keyless: bool = Field(
+        False,
+        description="whether it takes what comes without a key, too; one without write_keys always does",
     )
     topic: Name = Field("events", description="Kafka topic of its events")
     ack: Literal["kafka", "disk", "memory"] = Field(
@@ -97,6 +116,23 @@ class SourceSettings(Part):
     )
     privacy: PrivacySettings = PrivacySettings()
     limits: LimitSettings = LimitSettings()
+
+
+def _told_apart(sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+    """No key may name two sources, and at most one takes what comes without a key."""
+    owners: dict[str, str] = {}
+    keyless = [name for name, source in sources.items() if source.keyless or not source.write_keys]
+    if len(keyless) > 1:
+        raise ValueError(f"at most one source without write_keys or keyless, got {', '.join(keyless)}")
+    for name, source in sources.items():
+        for key in source.write_keys:
+            owner = owners.setdefault(key.get_secret_value(), name)
+            if owner != name:
+                raise ValueError(f"a key that is in one source only, got one in {owner} and in {name}")
+    return sources
+
+
+Sources = Annotated[dict[Name, SourceSettings], AfterValidator(_told_apart)]
 
 
 class SpoolSettings(Part):
@@ -133,7 +169,7 @@ class IngestSettings(Part):
 
     collector: CollectorSettings
     limits: LimitSettings
-    sources: dict[Name, SourceSettings]
+    sources: Sources
     topics: dict[Name, TopicSettings]
     spool: SpoolSettings
     produce: ProduceSettings

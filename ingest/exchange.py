@@ -1,0 +1,90 @@
+"""One request and its answer, as every HTTP path hands them in and takes them back.
+
+Starlette's routes and the own protocol make an `Incoming`, `ingest.door` makes an `Answer` of it; what
+becomes known on the way stands in the `Exchange`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from ingest.admit import Terms
+    from ingest.dialects import Dialect, Route
+
+Headers = list[tuple[bytes, bytes]]
+
+SHOWN_CHARS_MAX: Final = 200  # of a host or path in a message
+
+
+class Incoming(NamedTuple):
+    """A request whose body is whole. Header names in lower case; `path` percent-decoded, without the query.
+
+    `body` as it came, still compressed; `peer` the address of the other end, "" where there is none.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: Headers
+    body: bytes
+    peer: str
+
+
+class Answer(NamedTuple):
+    """What goes back, byte for byte the same on every HTTP path; the server adds `date` alone."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Exchange:
+    """What is known of one request. `headers`: of a repeated name the last value."""
+
+    __slots__ = (
+        "body",
+        "count",
+        "dialect",
+        "flags",
+        "headers",
+        "incoming",
+        "origin",
+        "query",
+        "received_us",
+        "route",
+        "segments",
+        "terms",
+    )
+
+    def __init__(self, incoming: Incoming, received_us: int) -> None:
+        self.incoming = incoming
+        self.headers: dict[bytes, bytes] = dict(incoming.headers)
+        self.query = incoming.query
+        self.body = incoming.body  # the latest form: as it came, plain, JSON text
+        self.origin = self.headers.get(b"origin", b"")
+        self.received_us = received_us
+        self.route: Route | None = None
+        self.dialect: Dialect | None = None
+        self.terms: Terms | None = None
+        self.segments: dict[str, str] = {}  # what stood in the path where the route has {name}
+        self.flags = 0  # bits of `_native.record.Flags` that all events of the request get
+        self.count = 0  # of events, once they are known
+
+    def where(self) -> str:
+        """Method, host and path that were hit, for messages; a key in the path is not shown."""
+        host = self.headers.get(b"host", b"").decode("latin-1")[:SHOWN_CHARS_MAX]
+        path = self.route.path if self.segments and self.route else self.incoming.path[:SHOWN_CHARS_MAX]
+        return f"{self.incoming.method[:SHOWN_CHARS_MAX]} {host}{path}"
+
+
+def parameter(query: bytes, name: bytes) -> bytes | None:
+    """The first value of a query parameter, decoded; None where it is absent."""
+    start = name + b"="
+    if start not in query:
+        return None
+    for part in query.split(b"&"):
+        if part.startswith(start):
+            return unquote_to_bytes(part[len(start) :].replace(b"+", b" "))
+    return None
