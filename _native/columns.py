@@ -1,15 +1,20 @@
-"""Decode, the chooser: `Decoder` takes undecoded record batches, `ColumnBuffers` their rows."""
+"""Decode, the chooser: `Decoder` takes undecoded record batches, `ColumnBuffers` their rows.
+
+Both come from the same twin: the Cython decoder writes into its own buffers only.
+"""
 
 from __future__ import annotations
 
-from _native.columns_buffers_py import ColumnBuffers
+from typing import TYPE_CHECKING
+
+from _native import missing, wants_extensions
 from _native.columns_layout import BUFFER_BYTES_MAX, LANDED, QUARANTINE, Column, ColumnView, Fed, Kind
-from _native.columns_py import Decoder
 
 __all__ = [
     "BUFFER_BYTES_MAX",
     "LANDED",
     "QUARANTINE",
+    "TWIN",
     "Column",
     "ColumnBuffers",
     "ColumnView",
@@ -17,3 +22,18 @@ __all__ = [
     "Fed",
     "Kind",
 ]
+
+TWIN = "python"
+if TYPE_CHECKING or not wants_extensions():
+    from _native.columns_buffers_py import ColumnBuffers
+    from _native.columns_py import Decoder
+else:
+    try:
+        from _native.columns_buffers_c import ColumnBuffers
+        from _native.columns_c import Decoder
+
+        TWIN = "cython"
+    except ImportError:
+        missing("_native.columns_c")
+        from _native.columns_buffers_py import ColumnBuffers
+        from _native.columns_py import Decoder

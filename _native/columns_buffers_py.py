@@ -27,11 +27,13 @@ class _Fixed:
         self.data.append(value)
 
     def nbytes(self) -> int:
-        return len(self.data) * self.data.itemsize + len(self.nulls) * 4
+        return len(self.data) * self.data.itemsize + _validity_bytes(len(self.data), self.nulls)
 
     def view(self) -> ColumnView:
         validity = _validity(len(self.data), self.nulls)
-        return ColumnView(*self.column, len(self.nulls), validity, None, memoryview(self.data).cast("B"))
+        return ColumnView(
+            *self.column, len(self.nulls), validity, None, memoryview(self.data).cast("B").toreadonly()
+        )
 
 
 class _Bytes:
@@ -51,12 +53,15 @@ class _Bytes:
         self.offsets.append(len(self.data))
 
     def nbytes(self) -> int:
-        return len(self.data) + (len(self.offsets) + len(self.nulls)) * 4
+        validity_bytes = _validity_bytes(len(self.offsets) - 1, self.nulls)
+        return len(self.data) + len(self.offsets) * 4 + validity_bytes
 
     def view(self) -> ColumnView:
         validity = _validity(len(self.offsets) - 1, self.nulls)
-        offsets = memoryview(self.offsets).cast("B")
-        return ColumnView(*self.column, len(self.nulls), validity, offsets, memoryview(self.data))
+        offsets = memoryview(self.offsets).cast("B").toreadonly()
+        return ColumnView(
+            *self.column, len(self.nulls), validity, offsets, memoryview(self.data).toreadonly()
+        )
 
 
 class _Map:
@@ -78,7 +83,7 @@ class _Map:
         return len(self.offsets) * 4 + self.keys.nbytes() + self.values.nbytes()
 
     def view(self) -> ColumnView:
-        offsets = memoryview(self.offsets).cast("B")
+        offsets = memoryview(self.offsets).cast("B").toreadonly()
         return ColumnView(*self.column, 0, None, offsets, None, (self.keys.view(), self.values.view()))
 
 
@@ -101,11 +106,13 @@ class ColumnBuffers:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held now: what the memory budget and rolling count."""
+        """Bytes of the buffers as they would be given now: what the memory budget and rolling count."""
         return sum(column.nbytes() for column in self._columns)
 
     def append(self, row: Sequence[Any]) -> None:
         """Add one row (its values in the order of the layout; further ones are left out)."""
+        if len(row) < len(self._columns):
+            raise ValueError(f"expected {len(self._columns)} values, got {len(row)}")
         for column, value in zip(self._columns, row, strict=False):
             column.append(value)
         self.rows += 1
@@ -126,6 +133,10 @@ def _column(column: Column) -> _Fixed | _Bytes | _Map:
     if column.kind in TYPECODES:
         return _Fixed(column)
     return _Map(column) if column.kind == "map" else _Bytes(column)
+
+
+def _validity_bytes(rows: int, nulls: array[int]) -> int:
+    return (rows + 7) // 8 if nulls else 0
 
 
 def _validity(rows: int, nulls: array[int]) -> Buffer | None:

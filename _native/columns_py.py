@@ -17,21 +17,16 @@ from typing import Final, NamedTuple
 
 from _native.columns_buffers_py import ColumnBuffers
 from _native.columns_layout import OFFSET_MAX, TIME_US_MAX, Fed
+from _native.columns_record_py import MalformedError, read_slice, read_varint
 from _native.columns_rows_py import (
     APPENDED,
     FLAGS,
     PAYLOAD_BYTES,
     REASON,
     RECEIVED,
-    MalformedError,
     Row,
-    UnfitError,
     blank_row,
-    event_row,
-    read_rest,
-    read_slice,
-    read_varint,
-    unfit_row,
+    row_of,
 )
 from _native.hash import crc32c
 from _native.inflate import InflateError, inflate
@@ -78,11 +73,11 @@ class _Batch(NamedTuple):
 class Decoder:
     """Rows of one lane's fetches into the table of their hour.
 
-    `table_of(hour, quarantine)` gives the buffers of an hour since 1970 UTC; `quarantine` is asked for rows
-    that the sink itself could not take, and has that layout. `grace_us`: a receive time that is earlier
-    than the append time by more is not believed. `record_bytes_max` bounds what one batch inflates to, and
-    one feed ends with the batch by which it has walked that many bytes. `quarantine_topic`: the topic holds
-    the collectors' quarantine, all its tables have that layout.
+    `table_of(hour, quarantine)` gives the buffers of an hour since 1970 UTC, asked once in a feed;
+    `quarantine` is asked for rows that the sink itself could not take, and has that layout. `grace_us`: a
+    receive time that is earlier than the append time by more is not believed. `record_bytes_max` bounds what
+    one batch inflates to, and one feed ends with the batch by which it has walked that many bytes.
+    `quarantine_topic`: the topic holds the collectors' quarantine, all its tables have that layout.
     """
 
     def __init__(
@@ -117,7 +112,7 @@ class Decoder:
                 gone.add(waiting.pop()[0])
             if batch.next_offset > walk.fed.next_offset:
                 walk.take(batch, batches, gone)
-            if batch.attributes & CONTROL and _is_abort(batches[batch.start + HEAD.size : batch.end]):
+            if batch.attributes & CONTROL and is_abort(batches[batch.start + HEAD.size : batch.end]):
                 gone.discard(batch.producer_id)
         return walk.fed
 
@@ -131,6 +126,7 @@ class _Walk:
         self._decoder = decoder
         self._where = where
         self._bytes_max = decoder.record_bytes_max
+        self._tables: dict[tuple[int, bool], ColumnBuffers] = {}
 
     def take(self, batch: _Batch, batches: bytes, gone: set[int]) -> None:
         """Account for every offset up to the end of `batch`."""
@@ -177,19 +173,7 @@ class _Walk:
         self._hole(batch.next_offset)
 
     def _record(self, data: bytes, span: tuple[int, int, int], offset: int, appended_us: int) -> None:
-        start, rest_at, stop = span
-        try:
-            record = read_rest(data, rest_at, stop, offset, appended_us)
-        except MalformedError:
-            row = blank_row(offset, appended_us, appended_us, self._where)
-            row[PAYLOAD_BYTES] = data[start:stop]
-            self._append(row, "corrupt_record")
-            return
-        try:
-            row, reason = event_row(record, self._where, self._decoder.quarantine_topic)
-        except UnfitError as error:
-            row, reason = unfit_row(record, self._where), error.reason
-        self._append(row, reason)
+        self._append(*row_of(data, span, offset, appended_us, self._where, self._decoder.quarantine_topic))
 
     def _corrupt(self, appended_us: int, next_offset: int, data: memoryview) -> None:
         """A quarantine row for every offset before `next_offset`; the first bears the bytes."""
@@ -202,14 +186,17 @@ class _Walk:
             self._append(row, "corrupt_batch")
 
     def _append(self, row: Row, reason: str | None) -> None:
-        hour = _place(row, self._decoder.grace_us)
+        hour = place(row, self._decoder.grace_us)
         if reason is None:
             self.fed.rows += 1
             self.fed.hours[hour] = self.fed.hours.get(hour, 0) + 1
         else:
             self.fed.quarantined += 1
             row[REASON] = reason.encode()
-        self._decoder.table_of(hour, reason is not None).append(row)
+        key = (hour, reason is not None)
+        if key not in self._tables:
+            self._tables[key] = self._decoder.table_of(*key)
+        self._tables[key].append(row)
         self.fed.next_offset += 1
 
     def _skip(self, next_offset: int, reason: str) -> None:
@@ -257,7 +244,7 @@ def _believed(batch: _Batch, batches: bytes) -> int:
     return end
 
 
-def _place(row: Row, grace_us: int) -> int:
+def place(row: Row, grace_us: int) -> int:
     """The hour of a row since 1970 UTC: by receive time, or by append time (then flagged)."""
     received_us, appended_us, flags = row[RECEIVED], row[APPENDED], row[FLAGS]
     assert isinstance(received_us, int)
@@ -275,7 +262,7 @@ def _micros(millis: int) -> int:
     return min(max(millis, 0) * 1000, TIME_US_MAX)
 
 
-def _is_abort(data: bytes) -> bool:
+def is_abort(data: bytes) -> bool:
     """Whether a control batch's record says abort: key = version int16, type int16 (0 abort, 1 commit)."""
     try:
         stop, at, _, _ = _read_head(data, 0)

@@ -1,12 +1,7 @@
-"""Inside decode, the Python twin: takes the bytes of one record, gives its row, or why it can't be one.
+"""Inside decode, the Python twin: takes one record, gives its row, or why it can't be one.
 
-    record   length varint · attributes 1 · timestamp delta varlong · offset delta varint ·
-             key length varint · key · value length varint · value · header count varint · headers
-    header   name length varint · name · value length varint · value
-
-Varints are zigzag; length -1 is null. A row is a list of values in the order of QUARANTINE (a landed table
-takes the first columns of it): text and bytes as bytes, numbers as int, the map as pairs, None for null.
-Source: KIP-98 and Kafka's DefaultRecord for the record; `_native.record` for the headers.
+A row is a list of values in the order of QUARANTINE (a landed table takes the first columns of it): text and
+bytes as bytes, numbers as int, the map as pairs, None for null. `_native.record` tells the headers.
 """
 
 from __future__ import annotations
@@ -15,9 +10,10 @@ import base64
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from _native.columns_layout import QUARANTINE, TIME_US_MAX
+from _native.columns_record_py import MalformedError, Record, read_rest
 from _native.record import CONTENT_JSON, SPECVERSION, Flags
 
 Value: TypeAlias = bytes | int | Sequence[tuple[bytes, bytes]] | None
@@ -34,7 +30,6 @@ KEY_IS_USER: Final = int(Flags.KEY_IS_USER)
 KEY_IS_ANON: Final = int(Flags.KEY_IS_ANON)
 TIME_UNREADABLE: Final = int(Flags.TIME_UNREADABLE)
 DOOR_FLAGS: Final = 0xFFFF  # the low half; the high half is the sink's own
-VARINT_BYTES_MAX: Final = 10
 
 AT: Final = {column.name: at for at, column in enumerate(QUARANTINE)}
 RECEIVED: Final = AT["received_at"]
@@ -48,10 +43,6 @@ OFFSET: Final = AT["kafka_offset"]
 REASON: Final = AT["reason"]
 
 
-class MalformedError(ValueError):
-    """The bytes are not a Kafka record: a length points beyond its end, or what must be there is not."""
-
-
 class UnfitError(ValueError):
     """The record is readable but is not one of ours; `reason` is a key of QUARANTINE_REASONS."""
 
@@ -60,62 +51,29 @@ class UnfitError(ValueError):
         self.reason = reason
 
 
-class Record(NamedTuple):
-    """One record of a batch; `appended_us` is µs since 1970, a null header value is empty."""
+def row_of(
+    data: bytes,
+    span: tuple[int, int, int],
+    offset: int,
+    appended_us: int,
+    where: tuple[int, int],
+    quarantine: bool,
+) -> tuple[Row, str | None]:
+    """The row of any record, and why it goes to the quarantine, if it does.
 
-    offset: int
-    appended_us: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[bytes, bytes]]
-
-
-def read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """The zigzag varint at `at` and the position after it; MalformedError if it does not end before `end`."""
-    result = shift = 0
-    first = at
-    for at in range(first, min(end, first + VARINT_BYTES_MAX)):
-        byte = data[at]
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            result &= (1 << 64) - 1
-            return (result >> 1) ^ -(result & 1), at + 1
-        shift += 7
-    raise MalformedError(f"varint at {first} does not end before {end}")
-
-
-def read_slice(data: bytes, at: int, end: int) -> tuple[bytes | None, int]:
-    """The length-prefixed bytes at `at` (None for length -1) and the position after them."""
-    if at < end and data[at] < 0x80:  # one byte is the rule; the call would cost more than the work
-        size = (data[at] >> 1) ^ -(data[at] & 1)
-        at += 1
-    else:
-        size, at = read_varint(data, at, end)
-    if size == -1:
-        return None, at
-    if size < 0 or size > end - at:
-        raise MalformedError(f"{size} bytes at {at}, but the record ends at {end}")
-    return data[at : at + size], at + size
-
-
-def read_rest(data: bytes, at: int, end: int, offset: int, appended_us: int) -> Record:
-    """Key, value and headers of the record that ends exactly at `end`."""
-    key, at = read_slice(data, at, end)
-    value, at = read_slice(data, at, end)
-    count, at = read_varint(data, at, end)
-    if count < 0:
-        raise MalformedError(f"{count} headers")
-    headers: list[tuple[bytes, bytes]] = []
-    # A header takes two bytes at least, so a count that lies ends at the record's end.
-    for _ in range(count):
-        name, at = read_slice(data, at, end)
-        if name is None:
-            raise MalformedError("a header without a name")
-        text, at = read_slice(data, at, end)
-        headers.append((name, text or b""))
-    if at != end:
-        raise MalformedError(f"{end - at} bytes after the last header")
-    return Record(offset, appended_us, key, value, headers)
+    `span`: where the record starts in `data`, where its key begins, where it ends.
+    """
+    start, rest_at, stop = span
+    try:
+        record = read_rest(data, rest_at, stop, offset, appended_us)
+    except MalformedError:
+        row = blank_row(offset, appended_us, appended_us, where)
+        row[PAYLOAD_BYTES] = data[start:stop]
+        return row, "corrupt_record"
+    try:
+        return event_row(record, where, quarantine)
+    except UnfitError as error:
+        return unfit_row(record, where), error.reason
 
 
 def event_row(record: Record, where: tuple[int, int], quarantine: bool) -> tuple[Row, str | None]:

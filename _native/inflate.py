@@ -25,8 +25,39 @@ GUESS_RATIO: Final = 8  # client JSON in zstd; a wrong guess costs one more atte
 GUESS_BYTES_MIN: Final = 4096
 
 
+KEPT_BYTES_MAX: Final = 16 << 20  # of memory that is used again: the largest batches get their own
+
+
 class InflateError(ValueError):
     """The records could not be decompressed: unknown codec, damaged, or larger than the bound."""
+
+
+class Inflater:
+    """`inflate` into the same memory again and again: neither zeroed nor mapped for each batch."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._kept = bytearray()
+
+    def inflate(self, codec: int, data: memoryview) -> memoryview:
+        """As `inflate`; what was given before is overwritten, unless its codec is none or snappy."""
+        if codec not in FRAMED:
+            return inflate(codec, data, self._bytes_max)
+        size = min(max(len(data) * GUESS_RATIO, GUESS_BYTES_MIN, len(self._kept)), self._bytes_max)
+        while True:
+            if size > len(self._kept):
+                kept = bytearray(size)
+                if size <= KEPT_BYTES_MAX:
+                    self._kept = kept
+            else:
+                kept = self._kept
+            try:
+                return memoryview(kept)[: FRAMED[codec].decompress_into(data, memoryview(kept)[:size])]
+            except cramjam.DecompressionError as error:
+                if size >= self._bytes_max:
+                    told = f"codec {codec}: {error} (bound {self._bytes_max} bytes)"
+                    raise InflateError(told) from error
+            size = min(size * 4, self._bytes_max)
 
 
 def inflate(codec: int, data: memoryview, bytes_max: int) -> memoryview:

@@ -5,116 +5,44 @@ from __future__ import annotations
 import base64
 import contextlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from columns_stand import (
+    GRACE_US,
+    HOUR,
+    MIB,
+    NOW_US,
+    TWINS,
+    Headers,
+    Landing,
+    batch_of,
+    events,
+    headers_of,
+    marker,
+    sign,
+    texts,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from _native.columns import LANDED, QUARANTINE, ColumnBuffers, Decoder, Fed
-from _native.hash import crc32c
+from _native import wants_extensions
+from _native.columns import LANDED, QUARANTINE, TWIN
 from _native.inflate import InflateError, inflate
 from _native.record import QUARANTINE_REASONS, Flags
-from sink.table import wrap
-
-NOW_US = 1_763_970_000_123_456
-HOUR = NOW_US // 3_600_000_000
-GRACE_US = 300_000_000
-MIB = 1 << 20
-Headers = list[tuple[str, bytes | None]]
 
 
-def headers_of(number: int = 0, received_us: int = NOW_US, flags: int = 0, **more: bytes | None) -> Headers:
-    """Headers as a collector writes them; `more` replaces (None: leaves out) by name, - written as _."""
-    found: dict[str, bytes | None] = {
-        "hr_seq": b"bootid08" + struct.pack(">Q", number),
-        "hr_time": struct.pack(">q", received_us),
-        "hr_source": b"web",
-        "hr_dialect": b"segment",
-        "hr_ack": b"kafka",
-        "hr_flags": struct.pack(">I", flags),
-        "ce_specversion": b"1.0",
-        "ce_id": b"id-%d" % number,
-        "ce_source": b"web",
-        "ce_type": b"track",
-        "ce_time": b"2025-11-24T07:40:00.123456Z",
-        "content-type": b"application/json",
-    }
-    found.update({name.replace("content_type", "content-type"): value for name, value in more.items()})
-    return [(name, value) for name, value in found.items() if value is not None]
+@pytest.fixture(params=list(TWINS), scope="module", autouse=True)
+def twin(request: pytest.FixtureRequest) -> Iterator[str]:
+    before, Landing.twin = Landing.twin, request.param
+    yield request.param
+    Landing.twin = before
 
 
-def batch_of(
-    records: Sequence[tuple[bytes | None, bytes | None, Headers]],
-    base: int = 0,
-    codec: int = 0,
-    append_us: int = NOW_US,
-    transaction: int | None = None,
-    **fields: int,
-) -> bytes:
-    """A batch as a broker keeps it; `fields` are attributes (ORed) and last_delta."""
-    producer = -1 if transaction is None else transaction
-    builder = DefaultRecordBatchBuilder(2, codec, transaction is not None, producer, 0, 0, 1 << 30)
-    for offset, (key, value, headers) in enumerate(records):
-        assert builder.append(offset, append_us // 1000, key, value, headers) is not None
-    data = bytearray(builder.build())
-    struct.pack_into(">q", data, 0, base)
-    struct.pack_into(">i", data, 12, 7)  # leader epoch
-    attributes, last_delta = struct.unpack_from(">hi", data, 21)
-    attributes |= fields.get("attributes", 0)
-    struct.pack_into(">hi", data, 21, attributes, fields.get("last_delta", last_delta))
-    return sign(data)
-
-
-def sign(data: bytearray) -> bytes:
-    struct.pack_into(">I", data, 17, crc32c(bytes(data[21:])))
-    return bytes(data)
-
-
-def marker(base: int, producer: int, commit: bool) -> bytes:
-    return batch_of(
-        [(struct.pack(">hh", 0, commit), b"\0" * 6, [])], base, transaction=producer, attributes=0x20
-    )
-
-
-def events(count: int, first: int = 0) -> list[tuple[bytes | None, bytes | None, Headers]]:
-    return [(b"user", b'{"n":%d}' % n, headers_of(n)) for n in range(first, first + count)]
-
-
-def texts(count: int) -> list[str]:
-    return [value.decode() for _, value, _ in events(count) if value is not None]
-
-
-class Landing:
-    """Tables by (hour, quarantine) and the decoder that fills them."""
-
-    def __init__(self, record_bytes_max: int = MIB, quarantine_topic: bool = False) -> None:
-        self.tables: dict[tuple[int, bool], ColumnBuffers] = {}
-        self.decoder = Decoder(
-            self.table_of,
-            grace_us=GRACE_US,
-            record_bytes_max=record_bytes_max,
-            quarantine_topic=quarantine_topic,
-        )
-        self.quarantine_topic = quarantine_topic
-
-    def table_of(self, hour: int, quarantine: bool) -> ColumnBuffers:
-        key = (hour, quarantine)
-        if key not in self.tables:
-            self.tables[key] = ColumnBuffers(quarantine=quarantine or self.quarantine_topic)
-        return self.tables[key]
-
-    def feed(self, data: bytes, next_offset: int = 0, aborted: Iterable[tuple[int, int]] = ()) -> Fed:
-        return self.decoder.feed(3, 2, next_offset, data, list(aborted))
-
-    def rows(self, quarantine: bool = False) -> list[dict[str, Any]]:
-        tables = [wrap(table) for (_, kind), table in sorted(self.tables.items()) if kind == quarantine]
-        for table in tables:
-            table.validate(full=True)
-        return [row for table in tables for row in table.to_pylist()]
+def test_the_cython_twin_serves_where_it_is_built() -> None:
+    assert ("cython" if wants_extensions() else "python") == TWIN
 
 
 def one_row(value: bytes | None, headers: Headers, key: bytes | None = b"user") -> dict[str, Any]:
