@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,10 @@ from typing import Any
 import duckdb
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from sink.settings import LakeSettings
+from sink.store import open_store
+from sink.verify import Report, verify
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -40,8 +45,7 @@ def until(holds: Callable[[], Any], what: str, seconds_max: float = SECONDS_MAX)
 def make_topic(kafka: str, topic: str, partitions: int = 1, **config: str) -> None:
     settings = {"message.timestamp.type": "LogAppendTime", **config}
     admin = AdminClient({"bootstrap.servers": kafka})
-    new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=settings)
-    admin.create_topics([new])[topic].result(20)
+    admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(20)
     until(lambda: topic in admin.list_topics(timeout=10).topics, f"topic {topic}")
 
 
@@ -129,14 +133,6 @@ def readable(kafka: str, topic: str) -> set[Offset]:
     return found
 
 
-def end_offsets(kafka: str, topic: str) -> dict[int, int]:
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "counting"})
-    numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-    ends = {at: consumer.get_watermark_offsets(TopicPartition(topic, at), timeout=10)[1] for at in numbers}
-    consumer.close()
-    return ends
-
-
 def query(lake: Path, topic: str, select: str, where: str = "") -> list[Any]:
     """Rows of a query over what a plain listing of the topic's folder shows; `rows` is the table."""
     files = f"{lake}/{topic}/date=*/hour=*/*.parquet"
@@ -149,6 +145,26 @@ def query(lake: Path, topic: str, select: str, where: str = "") -> list[Any]:
 def landed(lake: Path, topic: str) -> list[Offset]:
     """(Kafka partition, offset) of every visible row, as often as it is there."""
     return [(at, offset) for at, offset in query(lake, topic, "kafka_partition, kafka_offset")]
+
+
+def check(kafka: str, lake: Path, topic: str) -> None:
+    """Exactly once: what is visible is what a read_committed consumer of another library gets, each once."""
+    rows = landed(lake, topic)
+    assert len(rows) == len(set(rows)), "rows are there twice"
+    assert set(rows) == readable(kafka, topic)
+
+
+def prove(lake: Path) -> Report:
+    """What verify says, every row read."""
+
+    async def ask() -> Report:
+        store = open_store(LakeSettings(url=f"file://{lake}"))
+        try:
+            return await verify(store, deep=True)
+        finally:
+            await store.close()
+
+    return asyncio.run(ask())
 
 
 def land_settings(lake: Path, group: str, tables: dict[str, dict[str, Any]], **more: Any) -> dict[str, Any]:
