@@ -16,6 +16,7 @@ from rich.table import Column, Table
 from headrace import commands
 from headrace.errors import HeadraceError
 from headrace.settings import Settings, load
+from headrace.stack import commands as programs
 
 EXIT_MENDABLE = 2
 PIPED_COLUMNS = 140  # a pipe has no width of its own; names must not be broken in it
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 sources = typer.Typer(no_args_is_help=True, help="What sends, and what a configuration means.")
 app.add_typer(sources, name="sources")
+programs.register(app)
 commands.register(app, sources)
 
 

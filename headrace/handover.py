@@ -33,7 +33,10 @@ class Handover(NamedTuple):
 def dump(role: str, settings: Settings) -> bytes:
     """The document for a child of this role, secrets included; HeadraceError where it is too large."""
     part = settings.ingest() if role == "collector" else settings.land()
-    document = {"settings": part.model_dump(), "kafka": settings.kafka.model_dump()}
+    document = {  # what was not set stays unset: a limit of a source that is its default does not bind
+        "settings": part.model_dump(exclude_unset=True),
+        "kafka": settings.kafka.model_dump(exclude_unset=True),
+    }
     data = orjson.dumps(document, default=_plain)
     if len(data) > DOCUMENT_BYTES_MAX:
         raise HeadraceError(

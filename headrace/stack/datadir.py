@@ -20,7 +20,7 @@ from headrace.errors import HeadraceError
 FORMAT: Final = 1
 FREE_BYTES_MIN: Final = 512 * 1024 * 1024  # below this a start is refused: Kafka ends itself on a full disk
 FREE_BYTES_LOW: Final = 1024 * 1024 * 1024  # below this readiness says so
-FOLDERS: Final = ("kafka", "lake", "spool", "logs", "run")
+FOLDERS: Final = ("kafka", "lake", "spool", "logs", "run", "run/metrics")
 STATE_BYTES_MAX: Final = 64 * 1024
 
 

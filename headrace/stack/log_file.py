@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -60,6 +61,20 @@ class LogFile:
         self.close()
         self.path.replace(self.path.with_name(self.path.name + ".1"))
         self._file = self.path.open("ab", buffering=0)
+
+
+class LogStream(io.TextIOBase):
+    """The same for the supervisor's own log, which writes text."""
+
+    def __init__(self, file: LogFile) -> None:
+        """Takes the file; does not close it."""
+        super().__init__()
+        self._log = file
+
+    def write(self, text: str) -> int:
+        """Add text."""
+        self._log.write(text.encode())
+        return len(text)
 
 
 def _grave(line: bytes) -> str:

@@ -3,7 +3,7 @@
 A stage starts once the one before is ready; after that each process lives for itself. The stop, on the first
 SIGINT or SIGTERM: 1. collectors: no new connections, what runs is answered, rounds are flushed; 2. sinks:
 what is fetched is landed; 3. Kafka. Each has its deadline, then SIGKILL, and what was not flushed is said. A
-second signal skips the waiting: everything is killed; what was answered at `kafka` or `disk` outlives that.
+second signal skips the waiting: everything is killed; what was answered at `kafka` or `disk` outlives it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from headrace.stack.process import Program, Supervised
 
 STOP_ORDER: Final = ("collector", "sink", "kafka")
 TICK_SECONDS: Final = 1.0
+HURRY_SECONDS_MIN: Final = 0.5  # one Ctrl-C may come twice: to the group, and from a program that hands it on
 
 log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ class Supervisor:
         self._stages, self._now, self._ended = stages, now, ended
         self._listening: list[Callable[[], None]] = []
         self._changes = asyncio.Event()
+        self._asked = 0.0
         self._stop, self._hurry = asyncio.Event(), asyncio.Event()
 
     def on_change(self, call: Callable[[], None]) -> None:
@@ -47,8 +49,12 @@ class Supervisor:
         self._listening.append(call)
 
     def ask_stop(self) -> None:
-        """Stop in order; asked a second time: at once."""
-        (self._hurry if self._stop.is_set() else self._stop).set()
+        """Stop in order; asked again, but not in the same breath: at once."""
+        if not self._stop.is_set():
+            self._asked = self._now()
+            self._stop.set()
+        elif self._now() - self._asked >= HURRY_SECONDS_MIN:
+            self._hurry.set()
 
     @property
     def stopping(self) -> bool:
