@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from headrace.stack import broker, jars
@@ -21,7 +21,10 @@ READ_SECONDS_MAX = 20
 
 
 class KafkaStand:
-    """One Kafka on one directory; plain and blocking. `kill` and `start` keep its port and its data."""
+    """One Kafka on one directory; plain and blocking. `kill` and `start` keep its port and its data.
+
+    To be started from the main thread: it ends with the thread that started it.
+    """
 
     def __init__(self, home: Path, secure: Secure | None = None) -> None:
         self.home = home
@@ -67,6 +70,15 @@ class KafkaStand:
         assert self.process is not None
         self.process.send_signal(number)
 
+    def revive(self) -> KafkaStand:
+        """Continue it, or start it again if it ended."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            return self.start()
+        self.process.send_signal(signal.SIGCONT)
+        self.wait_answering()
+        return self
+
     def kill(self) -> None:
         """SIGKILL, at once."""
         assert self.process is not None
@@ -91,18 +103,25 @@ def topic_made(bootstrap_servers: str, partitions: int = 1, **config: str) -> st
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     settings = {key.replace("_", "."): value for key, value in config.items()}
     admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(READ_SECONDS_MAX)
+    end_offsets(bootstrap_servers, name)  # waits until every Kafka partition has its leader
     return name
 
 
 def end_offsets(bootstrap_servers: str, topic: str) -> dict[int, int]:
-    """End offset of each Kafka partition, as confluent-kafka reads it."""
+    """End offset of each Kafka partition, as confluent-kafka reads it; waits for leaders."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "stand"})
+    deadline = time.monotonic() + READ_SECONDS_MAX
     try:
-        partitions = consumer.list_topics(topic, READ_SECONDS_MAX).topics[topic].partitions
-        return {
-            index: consumer.get_watermark_offsets(TopicPartition(topic, index), READ_SECONDS_MAX)[1]
-            for index in partitions
-        }
+        while True:
+            try:
+                partitions = consumer.list_topics(topic, READ_SECONDS_MAX).topics[topic].partitions
+                return {
+                    index: consumer.get_watermark_offsets(TopicPartition(topic, index), READ_SECONDS_MAX)[1]
+                    for index in partitions
+                }
+            except KafkaException:  # a leader that is not one yet
+                assert time.monotonic() < deadline, f"no leaders of {topic}"
+                time.sleep(POLL_SECONDS)
     finally:
         consumer.close()
 
