@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import orjson
 import typer
@@ -18,6 +18,8 @@ from rich.console import Console
 from headrace.errors import HeadraceError
 from headrace.whereabouts import find
 from sink.errors import SinkError
+
+Engine = Literal["duckdb", "spark", "athena"]
 
 EXIT_NOT_PROVED = 1
 EXIT_MENDABLE = 2
@@ -75,6 +77,45 @@ def verify(
         raise typer.Exit(EXIT_NOT_PROVED)
 
 
+def query(
+    sql: Annotated[
+        str | None, typer.Argument(help="without it: the tables that there are", show_default=False)
+    ] = None,
+    config: Config = None,
+    data: Data = None,
+    lake: Lake = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, max=100_000, help="rows shown in the table")] = 40,
+    json: Annotated[bool, typer.Option("--json", help="one JSON array, a row per line")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV with a header")] = False,
+    ddl: Annotated[
+        Engine | None,
+        typer.Option("--ddl", help="print table definitions for that engine", show_default=False),
+    ] = None,
+) -> None:
+    """Ask the lake in SQL (DuckDB): a view per topic, and <topic>_once without repeats of one event id."""
+    from headrace import ddl as definitions
+    from headrace import query as asking
+    from headrace.lake_tables import find_tables, open_files
+
+    found = find(config, data, lake)
+    place = found.lake()
+    files = open_files(place)
+    promoted = {name: found.settings.topic(name).columns for name in found.settings.topic_names()}
+    tables = find_tables(place, files, promoted)
+    if ddl is not None:
+        sys.stdout.write(definitions.define(ddl, place, tables))
+        return
+    with asking.connect(tables, files) as connection:
+        if sql is None:
+            asking.show_tables(connection, tables, place.url, console())
+        elif json:
+            asking.print_json(connection, sql)
+        elif csv:
+            asking.print_csv(connection, sql)
+        else:
+            asking.print_table(connection, sql, console().width, rows)
+
+
 def console() -> Console:
     """Where a person reads; in a pipe without colour, and wide enough for names."""
     return Console() if sys.stdout.isatty() else Console(width=PIPED_COLUMNS)
@@ -88,3 +129,4 @@ def print_json(document: bytes) -> None:
 def register(app: typer.Typer, sources: typer.Typer) -> None:
     """Put the commands where they are typed."""
     app.command("verify")(verify)
+    app.command("query")(query)
