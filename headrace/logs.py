@@ -27,7 +27,7 @@ def log_json(stream: TextIO, **fields: object) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        lambda _, __, event: {**event, **fields},
+        lambda _, __, event: {"event": event.pop("event", None), **fields, **event},
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=_text)],

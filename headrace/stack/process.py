@@ -83,13 +83,15 @@ class Supervised:
         """Why it is not ready, in words."""
         role = self.program.role
         if self.pid is None:
-            return [f"{role}: {self._failure or 'not started yet'}"]
+            state = "ended" if self._stopping.is_set() else self._failure or "not started yet"
+            return [f"{role}: {state}"]
         if self.program.probe:
-            return [] if self._probed else [f"{role}: does not answer yet"]
+            waiting = "stopping" if self._stopping.is_set() else "does not answer yet"
+            return [] if self._probed and not self._stopping.is_set() else [f"{role}: {waiting}"]
         if self.status.age_seconds is None:
             return [f"{role}: starting"]
         if not self.status.fresh:
-            return [f"{role}: process {self.pid} does not answer for {self.status.age_seconds:.0f} s"]
+            return [f"{role}: process {self.pid} does not answer"]
         return [f"{role}: {reason}" for reason in self.status.reasons]
 
     async def keep(self) -> None:
@@ -107,16 +109,12 @@ class Supervised:
             if self._stopping.is_set():
                 return
             ran_well = self._was_ready and self._now() - began >= WELL_SECONDS
-            delay = (
-                BACKOFF_SECONDS_MIN
-                if ran_well
-                else min(max(2 * delay, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)
-            )
-            words = self.program.log.last_words() if self.program.log else ""
-            self._failure = f"{end}, starts again in {delay:.1f} s" + (f": {words}" if words else "")
-            log.warning("process_ended", role=self.program.role, slot=self.program.slot, end=end, text=words)
-            self._changed()
+            delay = 0.0 if ran_well else delay
+            delay = min(max(2 * delay, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)
+            self._failure = f"{end}; starts again within {delay:.1f} s"
+            log.warning("process_ended", role=self.program.role, slot=self.program.slot, end=end)
             self.restarts += 1
+            self._changed()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
 

@@ -27,7 +27,7 @@ from headrace.stack.supervisor import Supervisor
 LOOK_SECONDS: Final = 1.0
 LINE_SECONDS: Final = 30.0  # between two lines of figures in a pipe
 ARRIVALS_SHOWN: Final = 6
-ONE_COPY: Final = "one copy: survives kills, not the loss of this disk"
+ONE_COPY: Final = "one copy: survives kills, not a lost disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +78,24 @@ class Screen:
                 await _rest(changed, LOOK_SECONDS)
 
     async def _write(self, supervisor: Supervisor, counters: Counters, changed: asyncio.Event) -> None:
-        said, figures_at, ready = "", time.monotonic(), False
-        while True:
+        self._say(f"starting, all of it in {self._places.data}")
+        said, said_at, told = "", time.monotonic(), False
+        while not supervisor.stopping:
             await self.look(supervisor, counters)
-            if supervisor.complete and not ready:
-                ready = True
+            if supervisor.complete and not told:
+                told = True
                 self._say(f"ready in {time.monotonic() - self._began:.1f} s")
                 self._say_places()
-            state = "; ".join(reason for one in supervisor.processes for reason in one.reasons)
-            if state != said and (state or ready):
-                self._say(state or "all is well again")
-            said = state
-            if ready and time.monotonic() - figures_at >= LINE_SECONDS:
-                figures_at = time.monotonic()
+            trouble = "; ".join(reason for one in supervisor.processes for reason in one.reasons)
+            late = time.monotonic() - said_at >= LINE_SECONDS
+            if (told and trouble != said) or (late and trouble):
+                self._say(trouble or "all is well again")
+                said, said_at = trouble, time.monotonic()
+            elif late and told:
                 self._say(sentence(self.figures))
+                said_at = time.monotonic()
             await _rest(changed, LOOK_SECONDS)
+        self._say("stopping: collector, sink, Kafka, in this order; Ctrl-C again: at once")
 
     def _say_places(self) -> None:
         places = self._places
@@ -151,7 +154,7 @@ class Screen:
         return table
 
     def _words(self, role: str, running: list[Supervised]) -> Text:
-        reasons = [reason.removeprefix(f"{role}: ") for one in running for reason in one.reasons]
+        reasons = [_short(reason.removeprefix(f"{role}: ")) for one in running for reason in one.reasons]
         if reasons or not running:
             return Text("; ".join(dict.fromkeys(reasons)) or "waits for Kafka", style="yellow")
         restarts = sum(one.restarts for one in running)
@@ -204,6 +207,11 @@ def _left_out(figures: Figures) -> dict[str, int]:
     return {"quarantined": figures.quarantined, "refused": figures.refused}
 
 
+def _short(reason: str) -> str:
+    """Why Kafka is away stands in its own line."""
+    return "waits for Kafka" if reason.startswith("Kafka is away") else reason
+
+
 def _lamp(running: list[Supervised]) -> Text:
     if running and all(one.ready for one in running):
         return Text("●", style="green")
@@ -211,7 +219,7 @@ def _lamp(running: list[Supervised]) -> Text:
 
 
 def _advice(title: str, command: str) -> list[RenderableType]:
-    return [Text(title, style="bold"), Text(f"   {command}", overflow="fold"), ""]
+    return [Text(title, style="bold"), Padding(Text(command, overflow="fold"), (0, 0, 0, 3)), ""]
 
 
 async def _rest(changed: asyncio.Event, seconds: float) -> None:

@@ -34,8 +34,8 @@ from headrace.stack.supervisor import Supervisor
 
 PORT_ADVICE: Final = "--port N"
 QUERY: Final = "select event_type, count(*) from {topic} group by all order by 2 desc"
-EVENT: Final = '{"type": "hello", "name": "First event"}'
-DEMO_RATE: Final = 20.0  # events a second
+EVENT: Final = '{"type":"hello"}'
+DEMO_SESSIONS_PER_SECOND: Final = 4.0  # of about five events each
 
 
 def up(options: Options) -> None:
@@ -129,7 +129,7 @@ def _places(
         lake=settings.lake.url,
         data=data.root,
         own_kafka=own_kafka,
-        send=f"curl {key}{url}/events -H 'content-type: application/json' -d '{EVENT}'",
+        send=f"curl {key}{url}/events -H content-type:application/json -d '{EVENT}'",
         query=f'headrace query{folder} "{QUERY.format(topic=topic)}"',
     )
 
@@ -159,7 +159,7 @@ async def _demo(url: str, key: str | None, supervisor: Supervisor, measures: Mea
 
     supervisor.on_change(changed)
     await ready.wait()
-    await demo.run(url, key or "", stop, DEMO_RATE)
+    await demo.run(url, key or "", DEMO_SESSIONS_PER_SECOND, demo.DemoCounts(), stop)
 
 
 def _remarks(data: DataDir) -> list[str]:
