@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
+import uvloop
 
 from loadtest.connection import LOST
 from loadtest.schedule import at_once, even, poisson
@@ -75,7 +76,7 @@ def run(
             async with asyncio.timeout(20):
                 return await sender.run(seconds), server, parcels
 
-    return asyncio.run(main())
+    return uvloop.run(main())
 
 
 async def at_once_accepted(_: int) -> bytes:
