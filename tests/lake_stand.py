@@ -95,15 +95,21 @@ def make_lane(store: Store, lane: int = 0, lanes: int = 1, writer: str = "one") 
     )
 
 
+def row_at(partition: int, offset: int, incarnation: int = 0) -> list[Any]:
+    """Values of a row, in the order of the columns."""
+    values: list[Any] = [FILLER[column.kind] for column in QUARANTINE]
+    values[20], values[21], values[22] = incarnation, partition, offset
+    return values
+
+
 def feed(
     lane: Lane, partition: int, rows: int, *, hour: int = HOUR, quarantined: int = 0, skipped: int = 0
 ) -> None:
     """What a decoder makes of batches: rows, then quarantined ones, then skipped offsets."""
     before = lane.position(partition)
     for offset in range(before.next, before.next + rows + quarantined):
-        values: list[Any] = [FILLER[column.kind] for column in QUARANTINE]
-        values[20], values[21], values[22] = before.incarnation, partition, offset
-        lane.table_of(hour, offset >= before.next + rows).append(values)
+        table = lane.table_of(hour, offset >= before.next + rows)
+        table.append(row_at(partition, offset, before.incarnation))
     next_ = before.next + rows + quarantined
     fed = Fed(next_ + skipped, rows, quarantined, last_batch=(before.next, 1))
     fed.skipped = [(next_, next_ + skipped, "control")] if skipped else []
