@@ -36,13 +36,14 @@ cdef extern from "columns_table.h":
     int headrace_table_append(
         headrace_table *table, const headrace_cell *cells, const headrace_pair *pairs, size_t count
     ) noexcept nogil
-    void headrace_table_free(headrace_table *table) noexcept nogil
 
 
 cdef class ColumnBuffers:
     cdef headrace_table table
     cdef readonly bint quarantine
     cdef tuple layout
+    cdef size_t taken
+    """Bytes of the memory that served a table before."""
     cdef Py_ssize_t exports
     """Views that are held: nothing may move while there are some."""
     cdef Py_ssize_t feeds

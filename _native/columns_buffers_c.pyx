@@ -10,6 +10,10 @@ from libc.stdlib cimport calloc, free, malloc
 from _native.columns_layout import LANDED, QUARANTINE, ColumnView
 from _native.columns_layout import Column as LayoutColumn
 
+cdef extern from "columns_spare.h":
+    size_t headrace_table_take(headrace_table *table) noexcept
+    void headrace_table_give(headrace_table *table, size_t taken) noexcept
+
 cdef dict KINDS = {
     "text": HEADRACE_TEXT,
     "bytes": HEADRACE_TEXT,
@@ -83,15 +87,17 @@ cdef class ColumnBuffers:
         table.count = len(self.layout)
         for at, column in enumerate(self.layout):
             table.columns[at].kind = KINDS[column.kind]
+        table.keys.kind = table.values.kind = HEADRACE_TEXT
+        self.taken = headrace_table_take(table)
         table.received_at = NAMES.index("received_at")
         table.partition_at = NAMES.index("kafka_partition")
         table.offset_at = NAMES.index("kafka_offset")
-        table.keys.kind = table.values.kind = HEADRACE_TEXT
         cdef headrace_pair empty = headrace_pair(headrace_cell(EMPTY, 0), headrace_cell(EMPTY, 0))
-        raise_failed(headrace_table_grow(table) or headrace_pairs_reserve(table, &empty, 1))
+        if not self.taken:
+            raise_failed(headrace_table_grow(table) or headrace_pairs_reserve(table, &empty, 1))
 
     def __dealloc__(self):
-        headrace_table_free(&self.table)
+        headrace_table_give(&self.table, self.taken)
 
     @property
     def rows(self):

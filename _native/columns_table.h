@@ -270,4 +270,30 @@ static void headrace_table_free(headrace_table *table) {
     free(table->spans);
 }
 
+static void headrace_column_clear(headrace_column *column, size_t room) {
+    free(column->validity); /* made anew at the first null */
+    column->validity = NULL;
+    column->nulls = column->heap_size = 0;
+    if (column->kind == HEADRACE_BOOL)
+        memset(column->fixed, 0, headrace_fixed_bytes(column->kind, room));
+}
+
+/* Without rows again, the memory stays. */
+static void headrace_table_clear(headrace_table *table) {
+    for (int at = 0; at < table->count; at++)
+        headrace_column_clear(&table->columns[at], table->rows_room);
+    headrace_column_clear(&table->keys, table->pairs_room);
+    headrace_column_clear(&table->values, table->pairs_room);
+    table->rows = table->pairs = table->spans_count = table->span = 0;
+}
+
+/* Bytes of memory that the table has, used or not. */
+static size_t headrace_table_room(const headrace_table *table) {
+    size_t sum = table->keys.heap_room + table->values.heap_room + table->pairs_room * 8;
+    for (int at = 0; at < table->count; at++)
+        sum +=
+            headrace_fixed_bytes(table->columns[at].kind, table->rows_room) + table->columns[at].heap_room;
+    return sum;
+}
+
 #endif
