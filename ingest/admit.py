@@ -17,7 +17,7 @@ from ingest.dialects import Dialect
 from ingest.errors import Refusal, Situation
 from ingest.exchange import Exchange, parameter
 from ingest.origins import Origins
-from ingest.settings import LimitSettings, SourceSettings
+from ingest.settings import LimitSettings, SourceSettings, keyless
 
 KEY_BYTES_MAX: Final = 1024  # a longer one is no source's, and is not compared
 
@@ -57,7 +57,7 @@ class Admission:
     ) -> None:
         """Made once, at start; the settings have proved that no key is in two sources."""
         self.origins = Origins(origin for settings in sources.values() for origin in settings.origins)
-        self._keyless: str | None = None
+        self._keyless = keyless(sources)
         # By length, which is no secret: the comparison takes the same time whatever the bytes.
         self._keys: dict[int, list[tuple[bytes, str]]] = {}
         self._terms: dict[tuple[str, Dialect], Terms] = {}
@@ -71,8 +71,6 @@ class Admission:
             self._widest[dialect] = _widest(each or [_terms(NOBODY, limits, limits, dialect)])
 
     def _add_keys(self, name: str, settings: SourceSettings) -> None:
-        if settings.keyless or not settings.write_keys:
-            self._keyless = name
         for secret in settings.write_keys:
             key = secret.get_secret_value().encode()
             self._keys.setdefault(len(key), []).append((key, name))
@@ -91,9 +89,11 @@ class Admission:
         return self._widest[dialect]
 
     def at_once(self, exchange: Exchange, dialect: Dialect) -> Terms | None:
-        """The terms by a key outside the body; None where there is none. Raises Refusal for a wrong one."""
+        """The terms by a key outside the body, else by the path, else None. Raises Refusal: wrong key."""
         key = _key_of(exchange, dialect)
-        return None if key is None else self.by_key(key, exchange, dialect)
+        if key is not None:
+            return self.by_key(key, exchange, dialect)
+        return self._terms[exchange.owner, dialect] if exchange.owner else None
 
     def by_key(self, key: bytes, exchange: Exchange, dialect: Dialect) -> Terms:
         """The terms of the source that the key names. Raises Refusal where there is none."""
@@ -137,10 +137,13 @@ def _authorized(value: bytes) -> bytes:
     """The key of an Authorization header: of Basic the user with or without its colon, else what follows."""
     scheme, _, rest = value.partition(b" ")
     rest = rest.strip()
-    if scheme.lower() != b"basic":
-        return rest or value
-    try:
-        return a2b_base64(rest).removesuffix(b":")
+    scheme = scheme.lower()
+    if scheme == b"bearer":
+        return rest
+    if scheme != b"basic":
+        return value
+    try:  # padding is left out by some; anything else that is no base64 is a wrong key, not a missing one
+        return a2b_base64(rest + b"=" * (-len(rest) % 4), strict_mode=True).removesuffix(b":")
     except Base64Error:
         return rest
 

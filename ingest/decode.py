@@ -99,8 +99,8 @@ def _members(body: bytes, bytes_max: int, window_bits: int) -> bytes:
         out.append(plain)
         body = stream.unused_data
         if not body.startswith(GZIP):
-            break
-    return b"".join(out)
+            return b"".join(out)
+    raise zlib.error(f"it has more than {MEMBERS_MAX} members")
 
 
 def _brotli(body: bytes, bytes_max: int) -> bytes:
@@ -136,5 +136,5 @@ def _zstd(body: bytes, bytes_max: int) -> bytes:
             raise zstandard.ZstdError("it is cut")
         body = frame.unused_data + body[position:]
         if not body.startswith(ZSTD):
-            break
-    return b"".join(out)
+            return b"".join(out)
+    raise zstandard.ZstdError(f"it has more than {MEMBERS_MAX} frames")

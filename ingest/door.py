@@ -7,7 +7,10 @@ errors into answers.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -16,7 +19,7 @@ from ingest.address import Proxies
 from ingest.admit import Admission
 from ingest.answers import NATIVE, Facts
 from ingest.counts import Counts
-from ingest.dialects import Dialect
+from ingest.dialects import Dialect, Route
 from ingest.errors import ProduceError, Refusal, Situation
 from ingest.exchange import Answer, Exchange, Incoming
 from ingest.explanation import explain, explain_one, wants_explanation
@@ -27,11 +30,21 @@ from ingest.routes import Hit, Routes
 from ingest.settings import IngestSettings
 from ingest.stamp import ACK, Stamper
 
-__all__ = ["Answer", "Door", "Incoming"]
+__all__ = ["Answer", "Door", "Incoming", "Waiting"]
 
-NO_DIALECT = "none"
+NO_DIALECT: Final = "none"
+NOTHING_TAKEN: Final = "the log does not take events now; send the same request again later"
+UNKNOWN_OUTCOME: Final = "the log did not answer in time; send the same request again, with the same ids"
 
 log = structlog.get_logger()
+
+
+class Waiting(NamedTuple):
+    """A request whose records are on their way; `outcome` ends within produce_timeout_seconds."""
+
+    exchange: Exchange
+    packed: Packed
+    outcome: asyncio.Future[None]
 
 
 class Door:
@@ -50,7 +63,8 @@ class Door:
         self.body_seconds_max = settings.limits.body_seconds_max
         self._clock_us = clock_us
         self._outgoing = rounds
-        self._routes = Routes(known)
+        own = {name: source.paths for name, source in settings.sources.items() if source.paths}
+        self._routes = Routes(known, own)
         self._admission = Admission(settings.sources, settings.limits, known)
         self._intake = Intake(self._admission)
         self._packing = Packing(rounds, Stamper(boot, Proxies(settings.collector.trusted_proxies)))
@@ -59,25 +73,52 @@ class Door:
 
     async def answer(self, incoming: Incoming) -> Answer:
         """Take a request to its answer; raises nothing. Waits for the outcome of its batches alone."""
+        begun = self.begin(incoming)
+        if isinstance(begun, Answer):
+            return begun
+        with suppress(ProduceError):  # `end` reads it
+            await begun.outcome
+        return self.end(begun)
+
+    def begin(self, incoming: Incoming) -> Answer | Waiting:
+        """All that does not wait: the answer, or what its events wait for. For who waits by a callback."""
         exchange = Exchange(incoming, self._clock_us())
         try:
             hits = self._routes.get(incoming.method, incoming.path)
             if not hits:
-                answer = self._lobby.answer(exchange)
-            elif enter(exchange, hits).route.stub is not None:
-                answer = self._lobby.stub(exchange)
-            else:
-                answer = await self._events(exchange)
-        except Refusal as refusal:
-            answer = self._refused(exchange, refusal)
-        except ProduceError as error:
-            answer = self._refused(exchange, refusal_of(error))
-        except Exception:
-            log.exception("request_failed", dialect=name_of(exchange))
+                return self._counted(exchange, self._lobby.answer(exchange))
+            if enter(exchange, hits).stub is not None:
+                return self._counted(exchange, self._lobby.stub(exchange))
+            packed = self._packed(exchange)
+            if isinstance(packed, Answer):
+                return self._counted(exchange, packed)
+            if packed.touched:
+                return Waiting(exchange, packed, self._outgoing.outcome(packed.touched))
+            return self._counted(exchange, self._success(exchange, packed))
+        except Exception as error:  # noqa: BLE001 - _failed records it and answers
+            return self._failed(exchange, error)
+
+    def end(self, waiting: Waiting) -> Answer:
+        """The answer once the outcome is known; raises nothing."""
+        exchange, packed, outcome = waiting
+        error = outcome.exception()
+        if error is not None:
+            return self._failed(exchange, error)
+        return self._counted(exchange, self._success(exchange, packed))
+
+    def _failed(self, exchange: Exchange, error: BaseException) -> Answer:
+        """The one place where an error becomes an answer; what nobody expected is logged as our fault."""
+        if isinstance(error, ProduceError):
+            error = refusal_of(error)
+        elif not isinstance(error, Refusal):
+            log.error("request_failed", dialect=name_of(exchange), exc_info=error)
             text = "the collector failed at this request; its log says how"
-            answer = self._refused(exchange, Refusal(Situation.OVERLOAD, "internal_error", text))
+            error = Refusal(Situation.OVERLOAD, "internal_error", text)
+        return self._counted(exchange, self._refused(exchange, error))
+
+    def _counted(self, exchange: Exchange, answer: Answer) -> Answer:
         seconds = max(self._clock_us() - exchange.received_us, 0) / 1e6
-        self._counts.answered(name_of(exchange), answer.status, seconds, len(incoming.body))
+        self._counts.answered(name_of(exchange), answer.status, seconds, len(exchange.incoming.body))
         return answer
 
     def body_bytes_max(self, method: str, path: str) -> int:
@@ -90,26 +131,16 @@ class Door:
         exchange = Exchange(incoming, self._clock_us())
         if hits := self._routes.get(incoming.method, incoming.path):
             enter(exchange, hits)
-        answer = self._refused(exchange, refusal)
-        self._counts.answered(name_of(exchange), answer.status, 0.0, len(incoming.body))
-        return answer
+        return self._failed(exchange, refusal)
 
     def flush_counts(self) -> None:
         """Put what was counted since the last second into the metrics: the last thing before a stop."""
         self._counts.flush()
 
-    async def _events(self, exchange: Exchange) -> Answer:
+    def _packed(self, exchange: Exchange) -> Packed | Answer:
+        """From the bytes to the batches; an Answer where that was all. Raises Refusal or ProduceError."""
         dialect = exchange.dialect
         assert dialect is not None
-        packed = self._packed(exchange, dialect)
-        if isinstance(packed, Answer):
-            return packed
-        if packed.touched:
-            await self._outgoing.outcome(packed.touched)
-        return self._success(exchange, dialect, packed)
-
-    def _packed(self, exchange: Exchange, dialect: Dialect) -> Packed | Answer:
-        """From the bytes to the batches; an Answer where that was all. Raises Refusal or ProduceError."""
         debug = wants_explanation(exchange)
         try:
             if dialect.one is not None:
@@ -132,16 +163,19 @@ class Door:
             return Packed([], Situation.ACCEPTED, 0, [])
         return self._packing.events(exchange, dialect, found)
 
-    def _success(self, exchange: Exchange, dialect: Dialect, packed: Packed) -> Answer:
+    def _success(self, exchange: Exchange, packed: Packed) -> Answer:
         """What a request is told whose events are as durable as the answer says."""
+        dialect, route = exchange.dialect, exchange.route
+        assert dialect is not None
+        assert route is not None
         assert exchange.terms is not None
-        assert exchange.route is not None
-        column, pixel = dialect.column, exchange.route.pixel
+        column, pixel = dialect.column, route.pixel
+        ack = ACK if packed.touched else None  # of nothing there is nothing to say
         source = exchange.terms.source.name
         if packed.accepted:
             self._counts.accepted(source, packed.accepted)
-        if packed.situation is Situation.ACCEPTED and column.constant and not pixel:
-            return column.accepted(ACK, self._cors(exchange))
+        if packed.situation is Situation.ACCEPTED and ack and column.constant and not pixel:
+            return column.accepted(ack, self._cors(exchange))
         if packed.left_out and not column.replies[packed.situation].keeps:
             for _, reason in packed.left_out:
                 metrics.EVENTS_REFUSED.labels(source, reason).inc()
@@ -152,10 +186,9 @@ class Door:
             now_us=exchange.received_us,
             query=exchange.query,
         )
-        return column.answer(packed.situation, facts, self._cors(exchange), ack=ACK, pixel=pixel)
+        return column.answer(packed.situation, facts, self._cors(exchange), ack=ack, pixel=pixel)
 
     def _refused(self, exchange: Exchange, refusal: Refusal) -> Answer:
-        """The one place where an error becomes an answer."""
         facts = Facts(
             code=refusal.code,
             message=str(refusal),
@@ -175,13 +208,13 @@ class Door:
         return self._lobby.cors(exchange)
 
 
-def enter(exchange: Exchange, hits: tuple[Hit, ...]) -> Hit:
-    """Choose between the routes that share a path: the first that matches, else the last."""
-    for hit in hits:
-        exchange.route, exchange.dialect, exchange.segments = hit.route, hit.dialect, hit.segments
-        if hit.dialect.matches is None or hit.dialect.matches(exchange):
+def enter(exchange: Exchange, hits: tuple[Hit, ...]) -> Route:
+    """Choose between the routes that share a path: the first whose dialect matches, else the last."""
+    for route, dialect, segments, owner in hits:
+        exchange.route, exchange.dialect, exchange.segments, exchange.owner = route, dialect, segments, owner
+        if dialect.matches is None or dialect.matches(exchange):
             break
-    return hit
+    return route
 
 
 def name_of(exchange: Exchange) -> str:
@@ -190,7 +223,11 @@ def name_of(exchange: Exchange) -> str:
 
 
 def refusal_of(error: ProduceError) -> Refusal:
-    """What a failure to produce means to a client: another try, unless Kafka will never take the bytes."""
+    """What a failure to produce means to a client: another try, unless Kafka will never take the bytes.
+
+    The error's own text may name brokers and topics, which are nobody's business out there.
+    """
     if error.code == "batch_too_large":
-        return Refusal(Situation.TOO_LARGE, error.code, str(error))
-    return Refusal(Situation.OVERLOAD, error.code, str(error))
+        return Refusal(Situation.TOO_LARGE, error.code, "Kafka does not take so large a record")
+    text = UNKNOWN_OUTCOME if error.code == "outcome_unknown" else NOTHING_TAKEN
+    return Refusal(Situation.OVERLOAD, error.code, text)

@@ -51,6 +51,7 @@ class Exchange:
         "headers",
         "incoming",
         "origin",
+        "owner",
         "query",
         "received_us",
         "route",
@@ -65,6 +66,7 @@ class Exchange:
         self.body = incoming.body  # the latest form: as it came, plain, JSON text
         self.origin = self.headers.get(b"origin", b"")
         self.received_us = received_us
+        self.owner = ""  # the source whose own path was hit
         self.route: Route | None = None
         self.dialect: Dialect | None = None
         self.terms: Terms | None = None

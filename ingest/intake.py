@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from _native.pack import One
-from _native.scan import Scan, ScanError, scan, text
+from _native.scan import REASONS, Scan, ScanError, scan, text
 from ingest.admit import Admission, Terms
 from ingest.decode import decode, too_large
 from ingest.dialects import Dialect
@@ -17,6 +17,15 @@ from ingest.exchange import Exchange
 from ingest.quarantine import QUARANTINED_BYTES_MAX, largest_event
 
 OPENING: Final = (b"{", b"[")
+SCAN_TEXTS: Final[dict[str, str]] = {
+    "empty_body": "expected JSON, got nothing",
+    "invalid_utf8": "expected JSON in UTF-8, got other bytes",
+    "invalid_json": "expected JSON, got something else",
+    "too_deep": "the JSON is nested too deep",
+    "trailing_bytes": "expected the end after the JSON, got more",
+    "no_events": "the JSON is not what holds events here",
+    "batch_not_array": "expected an array of events",
+}
 
 
 class Intake:
@@ -101,7 +110,13 @@ def _scanned(body: bytes, dialect: Dialect, terms: Terms) -> Scan:
     except ScanError as error:
         if error.reason == "too_many_events":
             raise _too_many(terms) from error
-        raise Refusal(Situation.UNREADABLE, error.reason, f"expected JSON: {error}") from error
+        raise unreadable(error) from error
+
+
+def unreadable(error: ScanError) -> Refusal:
+    """What a failed scan means to the client."""
+    what = SCAN_TEXTS.get(error.reason, REASONS[error.reason])
+    return Refusal(Situation.UNREADABLE, error.reason, f"{what} (byte {error.position})")
 
 
 def _narrowed(body: bytes, dialect: Dialect, found: Scan, own: Terms, widest: Terms) -> Scan:

@@ -74,7 +74,7 @@ class Lobby:
         for method in METHODS:
             if hits := self._routes.get(method, exchange.incoming.path):
                 methods.add(method)
-                exchange.route, exchange.dialect, exchange.segments = hits[0]
+                exchange.route, exchange.dialect, exchange.segments, exchange.owner = hits[0]
         return methods
 
     def _options(self, exchange: Exchange, methods: set[str]) -> Answer:
@@ -93,7 +93,8 @@ class Lobby:
         if any(hit.dialect.webhook for hit in hits):
             rate = exchange.headers.get(b"webhook-request-rate", b"")
             granted = self._admission.origins.handshake(host, rate)
-        return Answer(200, [(b"allow", _allowed(methods)), (b"content-length", b"0"), *granted], b"")
+        size = (b"content-length", b"0")
+        return Answer(200, [(b"allow", _allowed(methods)), size, *granted, *self.cors(exchange)], b"")
 
     def _head(self, exchange: Exchange) -> Answer:
         route = exchange.route

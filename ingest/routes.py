@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ingest.dialects import Dialect, Route
+from ingest.errors import IngestError
 
 
 class Hit(NamedTuple):
@@ -14,12 +15,14 @@ class Hit(NamedTuple):
     route: Route
     dialect: Dialect
     segments: dict[str, str]
+    owner: str = ""  # the source whose own path it is
 
 
 class Routes:
     """All paths. A slash at the end of a path, more or less, makes no difference."""
 
-    def __init__(self, dialects: Iterable[Dialect]) -> None:
+    def __init__(self, dialects: Iterable[Dialect], own: Mapping[str, Mapping[str, str]]) -> None:
+        """`own`: by source its own paths and what they stand for. IngestError where that can't be."""
         self.all: list[tuple[Route, Dialect]] = [
             (route, dialect) for dialect in dialects for route in dialect.routes
         ]
@@ -32,6 +35,19 @@ class Routes:
             else:
                 key = route.method, route.path
                 self._fixed[key] = (*self._fixed.get(key, ()), Hit(route, dialect, {}))
+        for source, paths in own.items():
+            for path, target in paths.items():
+                self._add_own(source, path.rstrip("/") or "/", target)
+
+    def _add_own(self, source: str, path: str, target: str) -> None:
+        if self.methods(path):
+            raise IngestError("path_taken", f"sources.{source}.paths: {path} is an SDK path already")
+        if not (methods := self.methods(target)):
+            text = f"sources.{source}.paths.{path} = {target!r}: expected an SDK path such as /v1/batch"
+            raise IngestError("path_unknown", text)
+        for method in methods:
+            hits = self.get(method, target)
+            self._fixed[method, path] = tuple(hit._replace(owner=source) for hit in hits)
 
     def get(self, method: str, path: str) -> tuple[Hit, ...]:
         """The routes of a method and path, those with `matches` first; empty where there is none."""

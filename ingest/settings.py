@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from ingest import dialects
+from ingest.errors import IngestError
+from ingest.routes import Routes
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$")]
 
+OwnPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]{1,200}$")]
 Key = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
 
 KIB = 1024
@@ -105,6 +111,10 @@ class SourceSettings(Part):
         False,
         description="whether it takes what comes without a key, too; one without write_keys always does",
     )
+    paths: dict[OwnPath, OwnPath] = Field(
+        {},
+        description="paths of its own, each with the SDK path that it stands for; no key is needed there",
+    )
     topic: Name = Field("events", description="Kafka topic of its events")
     ack: Literal["kafka", "disk", "memory"] = Field(
         "kafka", description="durable where, before it is answered"
@@ -118,17 +128,31 @@ class SourceSettings(Part):
     limits: LimitSettings = LimitSettings()
 
 
+def keyless(sources: Mapping[str, SourceSettings]) -> str | None:
+    """The source that takes what comes without a key: one that says so, else the only one without keys."""
+    names = [name for name, source in sources.items() if source.keyless or not source.write_keys]
+    plain = [name for name in names if sources[name].keyless or not sources[name].paths]
+    return next(iter(plain), names[0] if len(names) == 1 else None)
+
+
 def _told_apart(sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
-    """No key may name two sources, and at most one takes what comes without a key."""
-    owners: dict[str, str] = {}
-    keyless = [name for name, source in sources.items() if source.keyless or not source.write_keys]
-    if len(keyless) > 1:
-        raise ValueError(f"at most one source without write_keys or keyless, got {', '.join(keyless)}")
+    """No key or own path may name two sources, and at most one takes what comes without either."""
+    plain = [name for name, each in sources.items() if each.keyless or not (each.write_keys or each.paths)]
+    if len(plain) > 1:
+        raise ValueError(f"at most one source without write_keys or keyless, got {', '.join(plain)}")
+    keys: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for name, source in sources.items():
         for key in source.write_keys:
-            owner = owners.setdefault(key.get_secret_value(), name)
-            if owner != name:
+            if (owner := keys.setdefault(key.get_secret_value(), name)) != name:
                 raise ValueError(f"a key that is in one source only, got one in {owner} and in {name}")
+        for path in source.paths:
+            if (owner := paths.setdefault(path, name)) != name:
+                raise ValueError(f"a path that is in one source only, got {path} in {owner} and in {name}")
+    try:
+        Routes(dialects.found(), {name: source.paths for name, source in sources.items()})
+    except IngestError as error:
+        raise ValueError(str(error)) from error
     return sources
 
 

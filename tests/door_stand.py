@@ -15,7 +15,7 @@ from _native.columns import ColumnBuffers, Decoder
 from _native.record import TOPIC_QUARANTINE
 from ingest.dialects import Dialect
 from ingest.door import Answer, Door, Incoming
-from ingest.errors import ProduceError
+from ingest.errors import ProduceError, Refusal
 from ingest.settings import (
     CollectorSettings,
     IngestSettings,
@@ -140,6 +140,16 @@ class DoorStand:
 
     async def _answer(self, incoming: Incoming) -> Answer:
         answer = await self.door.answer(incoming)
+        self.door.flush_counts()
+        return answer
+
+    def refuse(self, method: str, path: str, refusal: Refusal, headers: Mapping[str, str]) -> Answer:
+        """A request whose body the HTTP path did not read to its end."""
+        listed = [(name.encode(), encoded(value)) for name, value in headers.items()]
+        return asyncio.run(self._refusal(Incoming(method, path, b"", listed, b"", ""), refusal))
+
+    async def _refusal(self, incoming: Incoming, refusal: Refusal) -> Answer:
+        answer = self.door.refusal(incoming, refusal)
         self.door.flush_counts()
         return answer
 

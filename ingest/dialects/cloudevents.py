@@ -106,7 +106,8 @@ def _content_type(exchange: Exchange, body: bytes) -> bytes:
     except ScanError as error:
         if error.reason != "no_events":  # valid JSON that is no object, which is data like any other
             if said:
-                raise Refusal(Situation.UNREADABLE, error.reason, f"the data is not JSON: {error}") from error
+                text = f"the content type says JSON, the data is none (byte {error.position})"
+                raise Refusal(Situation.UNREADABLE, error.reason, text) from error
             return CONTENT_BYTES
     return said or CONTENT_JSON
 
