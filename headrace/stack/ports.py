@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -79,12 +80,18 @@ def holder_of(port: int) -> Holder | None:
     if not wanted:
         return None
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(str(fd.readlink()) in wanted for fd in (process / "fd").iterdir()):
+        with suppress(OSError):  # it ended meanwhile, or is somebody else's
+            if any(_target(fd) in wanted for fd in (process / "fd").iterdir()):
                 return Holder(int(process.name), _command(process))
-        except OSError:
-            continue  # it ended meanwhile, or is somebody else's
     return None
+
+
+def _target(fd: Path) -> str:
+    """What a descriptor refers to; it may be closed meanwhile."""
+    try:
+        return str(fd.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 def _rows(table: Path) -> list[list[str]]:

@@ -109,8 +109,7 @@ class Supervised:
             if self._stopping.is_set():
                 return
             ran_well = self._was_ready and self._now() - began >= WELL_SECONDS
-            delay = 0.0 if ran_well else delay
-            delay = min(max(2 * delay, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)
+            delay = backoff(0.0 if ran_well else delay)
             self._failure = f"{end}; starts again within {delay:.1f} s"
             log.warning("process_ended", role=self.program.role, slot=self.program.slot, end=end)
             self.restarts += 1
@@ -240,6 +239,11 @@ class Supervised:
                 self._was_ready = self._was_ready or answered
                 self._changed()
             await asyncio.sleep(PROBE_SECONDS)
+
+
+def backoff(delay: float) -> float:
+    """Seconds until the next start, after an end that followed a wait of `delay` (0: it ran well)."""
+    return min(max(2 * delay, BACKOFF_SECONDS_MIN), BACKOFF_SECONDS_MAX)
 
 
 async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:
