@@ -28,6 +28,8 @@ BUFFER_BYTES_MAX: Final = 1 << 30
 TIME_US_MAX: Final = (
     253_402_300_799_999_999  # the last microsecond of the year 9999, as far as dates are written
 )
+# Clocks that follow a time server are apart by milliseconds; by a second only when something is wrong.
+CLOCK_AHEAD_US_MAX: Final = 1_000_000
 OFFSET_MAX: Final = (1 << 63) - (1 << 32)  # so that offset + int32 stays an int64
 
 

@@ -16,9 +16,10 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from _native.columns_buffers_py import ColumnBuffers
-from _native.columns_layout import OFFSET_MAX, TIME_US_MAX, Fed
+from _native.columns_layout import CLOCK_AHEAD_US_MAX, OFFSET_MAX, TIME_US_MAX, Fed
 from _native.columns_record_py import MalformedError, read_slice, read_varint
 from _native.columns_rows_py import (
+    ACK,
     APPENDED,
     FLAGS,
     PAYLOAD_BYTES,
@@ -37,6 +38,7 @@ PREFIX: Final = Struct(">qi")
 CRC_FROM: Final = 21  # the attributes
 MAGIC: Final = 2
 MAGIC_AT: Final = 16
+ACK_SPOOLED: Final = b"disk"
 HOUR_US: Final = 3_600_000_000
 CORRUPT_ROWS_MAX: Final = 1 << 20  # a damaged header that claims more offsets is not believed: they are holes
 ABORT_MARKER: Final = b"\0\0"
@@ -245,13 +247,17 @@ def _believed(batch: _Batch, batches: bytes) -> int:
 
 
 def place(row: Row, grace_us: int) -> int:
-    """The hour of a row since 1970 UTC: by receive time, or by append time (then flagged)."""
+    """The hour of a row since 1970 UTC: by receive time, or by append time (then flagged).
+
+    By append time where the receive time is later by more than CLOCK_AHEAD_US_MAX (a collector's clock may be
+    a little ahead of the broker's), or earlier by more than the grace without having been in the spool.
+    """
     received_us, appended_us, flags = row[RECEIVED], row[APPENDED], row[FLAGS]
     assert isinstance(received_us, int)
     assert isinstance(appended_us, int)
     assert isinstance(flags, int)
-    # Append time counts milliseconds: within the same one nothing is later.
-    if received_us // 1000 > appended_us // 1000 or received_us < appended_us - grace_us:
+    early = received_us < appended_us - grace_us and row[ACK] != ACK_SPOOLED
+    if early or received_us > appended_us + CLOCK_AHEAD_US_MAX:
         row[FLAGS] = flags | int(Flags.PLACED_BY_APPEND)
         return appended_us // HOUR_US
     return received_us // HOUR_US

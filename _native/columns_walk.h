@@ -46,11 +46,16 @@ static inline int64_t headrace_sum(int64_t left, int64_t right) {
     return sum;
 }
 
+/* columns_layout.CLOCK_AHEAD_US_MAX */
+#define HEADRACE_CLOCK_AHEAD_US_MAX 1000000
+
 /* The hour since 1970 UTC by receive time, or by append time (then flagged) where that can't be right. */
 static inline int64_t headrace_place_row(headrace_cell *cells, int64_t grace_us) {
     int64_t received_us = cells[AT_RECEIVED].number, appended_us = cells[AT_APPENDED].number;
-    /* Append time counts milliseconds: within the same one nothing is later. */
-    if (received_us / 1000 > appended_us / 1000 || received_us < appended_us - grace_us) {
+    const headrace_cell *ack = &cells[AT_ACK];
+    int spooled = ack->at != NULL && ack->number == 4 && memcmp(ack->at, "disk", 4) == 0;
+    if ((received_us < appended_us - grace_us && !spooled) ||
+        received_us > appended_us + HEADRACE_CLOCK_AHEAD_US_MAX) {
         cells[AT_FLAGS].number |= PLACED_BY_APPEND;
         return appended_us / HEADRACE_HOUR_US;
     }

@@ -50,7 +50,7 @@ class TableSettings(Part):
         1, ge=1, le=1024, description="shares that commit on their own; never changes once landed"
     )
     roll_bytes: int = Field(
-        128 * MIB, ge=MIB, le=4 * GIB, description="bytes in memory after which files are landed"
+        128 * MIB, ge=MIB, le=GIB, description="bytes in memory after which files are landed"
     )
     roll_seconds: float = Field(300.0, ge=0.5, le=86_400, description="seconds after which files are landed")
     seal_grace_seconds: float = Field(

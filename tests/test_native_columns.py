@@ -163,7 +163,7 @@ def test_sent_times_of_any_size_of_number_are_kept() -> None:
 
 @pytest.mark.parametrize(
     ("late_us", "by_append"),
-    [(0, False), (456, False), (1000, True), (-GRACE_US, False), (-GRACE_US - 1, True)],
+    [(0, False), (1_000_000, False), (1_000_001, True), (-GRACE_US, False), (-GRACE_US - 1, True)],
 )
 def test_a_receive_time_is_believed_up_to_the_append_time_and_back_to_the_grace(
     late_us: int, by_append: bool
@@ -175,6 +175,16 @@ def test_a_receive_time_is_believed_up_to_the_append_time_and_back_to_the_grace(
     assert row["flags"] == (int(Flags.PLACED_BY_APPEND) if by_append else 0)
     hour = append_us // 3_600_000_000 if by_append else (append_us + late_us) // 3_600_000_000
     assert list(landing.tables) == [(hour, False)]
+
+
+def test_an_event_that_was_in_the_spool_stays_in_the_hour_of_its_receive_time() -> None:
+    received_us = HOUR * 3_600_000_000
+    landing = Landing()
+    headers = headers_of(received_us=received_us, hr_ack=b"disk")
+    landing.feed(batch_of([(b"k", b"{}", headers)], append_us=received_us + GRACE_US + 7_200_000_000))
+    (row,) = landing.rows()
+    assert row["flags"] == 0
+    assert list(landing.tables) == [(HOUR, False)]
 
 
 def test_append_time_is_the_batchs_where_the_topic_says_so() -> None:
