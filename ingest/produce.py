@@ -45,7 +45,7 @@ SILENCE_SECONDS_MAX: Final = 3.0  # Kafka counts as down when it answers nothing
 PROBE_SECONDS: Final = 1.0
 SETTLE_SECONDS_MAX: Final = 2.0  # for the other batches after one failed for good
 BACKOFF_SECONDS_MIN: Final = 0.1
-BACKOFF_SECONDS_MAX: Final = 2.0
+BACKOFF_SECONDS_MAX: Final = 1.0
 
 Prepare = Callable[[], Awaitable[Mapping[str, int]]]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition as AioTopicPartition
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.produce import ProduceRequest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 from confluent_kafka import Producer as RdKafkaProducer
@@ -178,6 +179,31 @@ def test_a_producer_that_is_fenced_off_by_kafka_is_replaced(kafka: str) -> None:
 
     asyncio.run(scenario())
     assert [message.value() for message in records(kafka, topic)] == [b"before", b"after"]
+
+
+def test_a_lost_answer_makes_no_second_copy(kafka: str) -> None:
+    topic = topic_made(kafka, 1)
+
+    async def scenario() -> None:
+        async with producing(kafka, {topic: MIB}) as it:
+            assert it.producer._producer is not None
+            client, lost = it.producer._producer.client, []
+            send = client.send
+
+            async def lossy(node: int, request: Any, **options: Any) -> Any:
+                answer = await send(node, request, **options)
+                if isinstance(request, ProduceRequest) and not lost:
+                    lost.append(answer)
+                    raise KafkaConnectionError("the answer was lost")
+                return answer
+
+            client.send = lossy
+            await it.post(topic, (0, None, b"once"), (0, None, b"each"))
+            await it.post(topic, (0, None, b"after"))
+            assert lost
+
+    asyncio.run(scenario())
+    assert [message.value() for message in records(kafka, topic)] == [b"once", b"each", b"after"]
 
 
 def test_keys_go_where_other_clients_put_them(kafka: str) -> None:
