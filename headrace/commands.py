@@ -7,11 +7,14 @@ What a command needs is imported when it runs, as pyarrow, DuckDB and aiokafka t
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import orjson
+import structlog
 import typer
 from rich.console import Console
 
@@ -59,6 +62,7 @@ def verify(
     """Prove that the lake is complete, or list what is wrong. Exit code 0 only for proof."""
     from headrace import proof
 
+    quiet()
     found = find(config, data, lake, kafka)
     place = found.lake()
     asked = found.kafka() if kafka else None
@@ -116,6 +120,43 @@ def query(
             asking.print_table(connection, sql, console().width, rows)
 
 
+def tail(
+    source: Annotated[
+        str | None, typer.Option("--source", help="only this source", show_default=False)
+    ] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option("--topic", help="only this topic; may be repeated", show_default=False)
+    ] = None,
+    config: Config = None,
+    data: Data = None,
+    kafka: Kafka = None,
+    last: Annotated[
+        int, typer.Option("--last", min=0, max=10_000, help="begin with this many that are there already")
+    ] = 0,
+    payload: Annotated[bool, typer.Option("--payload", help="show the event's own text, too")] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Events as they come in, as they are understood, with their verdicts. Ctrl-C ends."""
+    from headrace import tail as following
+    from headrace.kafka_client import client_options
+
+    quiet()
+    found = find(config, data, None, kafka)
+    options = client_options(found.kafka())
+    known = found.settings.topic_names() if found.settings.sources else None
+    topics = topic or known
+    with suppress(KeyboardInterrupt):
+        asyncio.run(
+            following.show(options, topics, console(), source=source, last=last, json=json, payload=payload)
+        )
+
+
+def quiet() -> None:
+    """What programs log is not for the terminal: a command says itself what is wrong."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
 def console() -> Console:
     """Where a person reads; in a pipe without colour, and wide enough for names."""
     return Console() if sys.stdout.isatty() else Console(width=PIPED_COLUMNS)
@@ -130,3 +171,4 @@ def register(app: typer.Typer, sources: typer.Typer) -> None:
     """Put the commands where they are typed."""
     app.command("verify")(verify)
     app.command("query")(query)
+    app.command("tail")(tail)

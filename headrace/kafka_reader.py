@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from time import time_ns
+from typing import Any, Final, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from headrace.errors import HeadraceError
+from sink.errors import BrokerError
+from sink.kafka_log import KafkaLog, Topic
+
+Held: TypeAlias = dict[int, tuple[int, int]]  # [first, next) offsets by Kafka partition
 
 ANSWER_SECONDS_MAX: Final = 10.0
 FETCH_BYTES_MAX: Final = 8 * 1024 * 1024  # in memory, of all Kafka partitions of a fetch
@@ -46,7 +51,9 @@ async def reader(options: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
 
 def unreachable(servers: str, error: BaseException) -> HeadraceError:
     """The error that says what to do."""
-    reason = str(error) or f"no answer within {ANSWER_SECONDS_MAX:g} s"
+    reason = str(error) or f"nothing came within {ANSWER_SECONDS_MAX:g} s"
+    if "Unable to bootstrap" in reason:
+        reason = "no broker there takes the connection"
     return HeadraceError(
         "kafka_unreachable",
         f"Kafka at {servers} does not answer: {reason}. Is it running there?",
@@ -54,26 +61,30 @@ def unreachable(servers: str, error: BaseException) -> HeadraceError:
     )
 
 
-async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> dict[str, list[int]]:
-    """The Kafka partitions of those topics that exist."""
+async def existing_topics(consumer: AIOKafkaConsumer) -> set[str]:
+    """All topics that are not Kafka's own. Suspends."""
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
-        existing = await consumer.topics()
-    return {
-        topic: sorted(consumer.partitions_for_topic(topic) or ()) for topic in topics if topic in existing
-    }
+        return {str(name) for name in await consumer.topics() if not name.startswith("__")}
 
 
-async def spans(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> dict[str, dict[int, tuple[int, int]]]:
-    """[first, next) offsets that Kafka holds of each Kafka partition, of those topics that exist."""
-    places = [
-        TopicPartition(topic, number)
-        for topic, numbers in (await partitions_of(consumer, topics)).items()
-        for number in numbers
-    ]
+async def topics_of(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Topic]:
+    """Those of the topics that exist, with their ids and Kafka partitions; none is created by asking."""
+    log = KafkaLog(options, names, now_us=lambda: time_ns() // 1000)
+    try:
+        return await log.refresh()
+    except BrokerError as error:
+        raise unreachable(",".join(options["bootstrap_servers"]), error) from error
+    finally:
+        await log.close()
+
+
+async def spans(consumer: AIOKafkaConsumer, topics: Mapping[str, Topic]) -> dict[str, Held]:
+    """What Kafka holds of each topic."""
+    places = [TopicPartition(name, number) for name, topic in topics.items() for number in topic.leaders]
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         first = await consumer.beginning_offsets(places)
         end = await consumer.end_offsets(places)
-    found: dict[str, dict[int, tuple[int, int]]] = {}
+    found: dict[str, Held] = {name: {} for name in topics}
     for place in places:
-        found.setdefault(place.topic, {})[place.partition] = (first[place], end[place])
+        found[place.topic][place.partition] = (first[place], end[place])
     return found

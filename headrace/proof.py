@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any, Final
 
 import orjson
@@ -15,11 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from headrace.kafka_client import client_options
-from headrace.kafka_reader import reader, spans
+from headrace.kafka_reader import Held, reader, spans, topics_of
 from headrace.settings import KafkaSettings
 from sink.commit_log import TOPICS, CommitLog, LogHead, lanes_of
 from sink.errors import LogError, SinkError
-from sink.kafka_log import KafkaLog
 from sink.settings import LakeSettings
 from sink.store import Store, open_store
 from sink.verify import Report, verify
@@ -81,23 +80,18 @@ async def _heads(store: Store, topics: Sequence[str] | None) -> dict[str, list[L
 
 async def _against_kafka(proof: Proof, heads: dict[str, list[LogHead]], kafka: KafkaSettings) -> None:
     options = client_options(kafka)
-    log = KafkaLog(options, heads, now_us=lambda: time_ns() // 1000)
-    try:
-        ids = {name: topic.id for name, topic in (await log.refresh()).items()}
-    finally:
-        await log.close()
+    topics = await topics_of(options, heads)
     async with reader(options) as consumer:
-        held = await spans(consumer, heads)
+        held = await spans(consumer, topics)
     for topic, lanes in heads.items():
-        problems, lag = compare(topic, lanes, ids.get(topic), held.get(topic, {}))
+        known = topics.get(topic)
+        problems, lag = compare(topic, lanes, known.id if known else None, held.get(topic, {}))
         proof.report.problems += problems
         proof.lag[topic] = lag
 
 
-def compare(
-    topic: str, lanes: Sequence[LogHead], topic_id: str | None, held: dict[int, tuple[int, int]]
-) -> tuple[list[str], int]:
-    """Problems, and the lag in records, of a topic; `held`: [first, next) offsets in Kafka."""
+def compare(topic: str, lanes: Sequence[LogHead], topic_id: str | None, held: Held) -> tuple[list[str], int]:
+    """Problems, and the lag in records, of a topic; `held`: what Kafka has of it."""
     if topic_id is None:
         return [f"{topic}: Kafka has no such topic"], 0
     landed = {head.topic_id for head in lanes if head.topic_id is not None}
