@@ -47,14 +47,6 @@ WAY = HEADRACE_SCAN_WAY.decode()
 cdef class Compiled:
     """A Shape, the memory that it owns, and the spec it was made of (held, so that its id stays its own)."""
 
-    cdef Shape shape
-    cdef object spec
-    cdef object names
-    cdef bint array
-    cdef bint ndjson
-    cdef bint single
-    cdef list keys
-
     def __cinit__(self, spec):
         made = plan_of(tuple(spec.roles.items()), spec.batch_keys, spec.envelope)
         self.spec = spec
