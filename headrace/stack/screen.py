@@ -86,9 +86,10 @@ class Screen:
                 told = True
                 self._say(f"ready in {time.monotonic() - self._began:.1f} s")
                 self._say_places()
-            trouble = "; ".join(reason for one in supervisor.processes for reason in one.reasons)
+            trouble = "; ".join(reason for one in supervisor.processes for reason in _trouble(one))
             late = time.monotonic() - said_at >= LINE_SECONDS
-            if (told and trouble != said) or (late and trouble):
+            fell = told or any(one.restarts for one in supervisor.processes)
+            if (fell and trouble != said) or (late and trouble):
                 self._say(trouble or "all is well again")
                 said, said_at = trouble, time.monotonic()
             elif late and told:
@@ -205,6 +206,11 @@ def sentence(figures: Figures) -> str:
 
 def _left_out(figures: Figures) -> dict[str, int]:
     return {"quarantined": figures.quarantined, "refused": figures.refused}
+
+
+def _trouble(process: Supervised) -> list[str]:
+    """What is worth a line: that it starts is not."""
+    return [reason for reason in process.reasons if not reason.endswith(": starting")]
 
 
 def _short(reason: str) -> str:

@@ -31,6 +31,7 @@ from headrace.stack.ready_file import ReadyFile
 from headrace.stack.screen import Places, Screen, sentence
 from headrace.stack.service import LOOPBACK, Beside, serve
 from headrace.stack.supervisor import Supervisor
+from ingest.settings import CollectorSettings
 
 PORT_ADVICE: Final = "--port N"
 QUERY: Final = "select event_type, count(*) from {topic} group by all order by 2 desc"
@@ -104,9 +105,9 @@ def _prepare(data: DataDir, console: Console) -> Broker:
 
 
 def _admin(settings: Settings) -> socket:
-    """The admin port; where nobody chose one and the default is taken, any free one."""
+    """The admin port; where it is the default and taken, any free one: two stacks may stand side by side."""
     port = settings.collector.admin_port
-    if "admin_port" not in settings.collector.model_fields_set and not is_free(port):
+    if port == CollectorSettings.model_fields["admin_port"].default and not is_free(port):
         port = free_port()
     return listener(LOOPBACK, port, "admin_port in [collector]")
 
