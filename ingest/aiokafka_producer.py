@@ -14,11 +14,13 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from ingest.errors import ProduceError
 
 CONNECT_SECONDS_MAX: Final = 10.0
+OBSTACLE_SECONDS_MAX: Final = 3.0
 CLOSE_SECONDS_MAX: Final = 2.0
 METADATA_AGE_MS_MAX: Final = 30_000
 
@@ -52,6 +54,22 @@ async def connected(
         await take_apart(producer)
         raise
     return producer
+
+
+async def obstacle(options: Mapping[str, Any]) -> str | None:
+    """Why the first server can't be used, None if it can: aiokafka only says that no server could be used.
+
+    A refused login and an unknown authority must not look like a broker that is away. Suspends for seconds.
+    """
+    servers = dict(options)
+    host, port, _ = collect_hosts(servers.pop("bootstrap_servers"), randomize=False)[0]
+    try:
+        async with asyncio.timeout(OBSTACLE_SECONDS_MAX):
+            connection = await create_conn(host, port, **servers)
+    except (KafkaError, OSError, TimeoutError) as error:
+        return f"{host}:{port}: {said(error)}"
+    connection.close()
+    return None
 
 
 async def take_apart(producer: AIOKafkaProducer) -> None:

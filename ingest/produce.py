@@ -34,6 +34,7 @@ from ingest.aiokafka_producer import (
     connected,
     error_of,
     look,
+    obstacle,
     said,
     take_apart,
 )
@@ -99,7 +100,7 @@ class Producer:
             try:
                 producer = await self._connect()
             except (KafkaError, OSError, TimeoutError) as error:
-                self._mark("down", f"connecting: {said(error)}")
+                self._mark("down", f"connecting: {await obstacle(self._options) or said(error)}")
                 await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
                 backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
                 continue

@@ -24,9 +24,12 @@ from ingest.settings import KIB, MIB, TopicSettings
 EVENT_BYTES_MAX: Final = 4 * MIB  # upper bound of limits.event_bytes_max
 RECORD_OVERHEAD_BYTES_MAX: Final = 256 * KIB  # headers (14 of at most 4 KiB, shared context) and batch header
 REPLICATION: Final = 3
-TOPIC_ALREADY_EXISTS: Final = 36  # error codes of the Kafka protocol guide
+UNKNOWN_TOPIC: Final = 3  # error codes of the Kafka protocol guide
+TOPIC_ALREADY_EXISTS: Final = 36
 HOUR_MS: Final = 3_600_000
 REQUEST_SECONDS_MAX: Final = 10.0
+APPEAR_SECONDS_MAX: Final = 5.0  # from a topic's creation until each broker knows it
+APPEAR_POLL_SECONDS: Final = 0.05
 
 log = structlog.get_logger()
 
@@ -178,20 +181,35 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> set[str
 
 
 async def _describe(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, TopicState]:
-    if not names:
-        return {}
+    """States of the topics; a new one is asked for until the broker that answers knows it too."""
+    deadline = asyncio.get_running_loop().time() + APPEAR_SECONDS_MAX
+    states: dict[str, TopicState] = {}
+    while names:
+        states |= await _described(admin, names)
+        names = [name for name in names if name not in states]
+        if names and asyncio.get_running_loop().time() > deadline:
+            log.warning("topics_not_described", topics=names, after_seconds=APPEAR_SECONDS_MAX)
+            break
+        if names:
+            await asyncio.sleep(APPEAR_POLL_SECONDS)
+    return states
+
+
+async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, TopicState]:
+    """States of those of the topics that the broker knows by now, in layout and in configuration."""
     brokers = len((await admin.describe_cluster())["brokers"])
-    layout = {topic["topic"]: topic for topic in await admin.describe_topics(names)}
+    layout = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics(names)}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     config: dict[str, dict[str, str]] = {}
     for response in await admin.describe_configs(resources):
         for code, _, _, name, entries in response.resources:
-            config[name] = {entry[0]: entry[1] for entry in entries} if code == 0 else {}
+            if code != UNKNOWN_TOPIC:
+                config[name] = {entry[0]: entry[1] for entry in entries} if code == 0 else {}
     states: dict[str, TopicState] = {}
     for name in names:
-        partitions = layout[name]["partitions"]
-        copies = min((len(partition["replicas"]) for partition in partitions), default=0)
-        states[name] = TopicState(name, len(partitions), copies, brokers, config.get(name, {}))
+        if (partitions := layout.get(name)) and name in config:
+            copies = min(len(partition["replicas"]) for partition in partitions)
+            states[name] = TopicState(name, len(partitions), copies, brokers, config[name])
     return states
 
 
