@@ -143,13 +143,16 @@ class Column:
 
 
 # The rest of such a request may still be on its way, and nobody will read it.
-CLOSING: Final = frozenset((408, 413))
+CLOSING: Final = frozenset((408, 413, 414, 431))
 
 COMMON: Final[dict[Situation, int]] = {
     Situation.UNKNOWN_PATH: 404,
     Situation.WRONG_METHOD: 405,
     Situation.WRONG_ORIGIN: 403,
     Situation.TOO_SLOW: 408,
+    Situation.MALFORMED: 400,
+    Situation.HEAD_TOO_LARGE: 431,
+    Situation.TARGET_TOO_LONG: 414,
 }
 
 

@@ -39,7 +39,10 @@ class Situation(Enum):
     UNKNOWN_PATH = "no such path"
     WRONG_METHOD = "the path has other methods"
     WRONG_ORIGIN = "the page's origin is not on the source's list"
-    TOO_SLOW = "the body did not come in time"
+    TOO_SLOW = "the request did not come in time"
+    MALFORMED = "the bytes are not HTTP"
+    HEAD_TOO_LARGE = "too many or too large headers"
+    TARGET_TOO_LONG = "the request target is too long"
 
 
 class Refusal(IngestError):

@@ -28,9 +28,11 @@ from ingest import metrics, topics
 from ingest.app import build_app
 from ingest.door import Door
 from ingest.produce import Producer
+from ingest.protocol import HotProtocol
 from ingest.rounds import Rounds
 from ingest.settings import IngestSettings, TopicSettings
 from ingest.status import StatusPipe, status_of
+from ingest.sweeper import Sweeper
 
 ZSTD_LEVEL: Final = 1
 STATUS_SECONDS: Final = 1.0
@@ -87,12 +89,14 @@ class Worker:
     async def run(self, listener: socket.socket) -> None:
         """Serve until SIGTERM, then stop in order."""
         door = Door(self._settings, self._rounds, _clock_us, os.urandom(8))
-        server = _Server(_http_config(self._settings, build_app(door)))
+        sweeper = Sweeper()
+        protocol = partial(HotProtocol, door=door, limits=self._settings.limits, sweeper=sweeper)
+        server = _Server(_http_config(self._settings, build_app(door), protocol))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop, server)
         async with asyncio.TaskGroup() as tasks:
             producing = tasks.create_task(self._producer.run(), name="producer")
             gathering = tasks.create_task(self._rounds.run(), name="rounds")
-            telling = [tasks.create_task(self._tell()), tasks.create_task(self._inspect())]
+            telling = [tasks.create_task(one) for one in (self._tell(), self._inspect(), sweeper.run())]
             log.info("worker_started", pid=os.getpid(), topics=sorted(self._topics))
             await server.serve(sockets=[listener])
             left = await self._rounds.flush(FLUSH_SECONDS_MAX)
@@ -151,11 +155,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _http_config(settings: IngestSettings, app: Any) -> uvicorn.Config:
+def _http_config(settings: IngestSettings, app: Any, protocol: Any) -> uvicorn.Config:
     collector, limits = settings.collector, settings.limits
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=protocol,
         loop="uvloop",
         ws="none",
         lifespan="off",

@@ -1,0 +1,86 @@
+"""One POST on the hot path, in the place of uvicorn's cycle: gathered, answered by the door, written.
+
+Takes the head of a request and the pieces of its body, gives the bytes of the answer to the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from ingest.answers import CLOSE
+from ingest.exchange import Answer, Incoming
+
+if TYPE_CHECKING:
+    from ingest.protocol import HotProtocol
+
+
+class HotCycle:
+    """What uvicorn's protocol asks of a cycle, and the pieces of the body."""
+
+    __slots__ = (
+        "bytes_max",
+        "chunks",
+        "disconnected",
+        "incoming",
+        "keep_alive",
+        "message_event",
+        "protocol",
+        "refused",
+        "response_complete",
+        "size",
+        "turn",
+        "whole",
+    )
+
+    def __init__(
+        self, protocol: HotProtocol, incoming: Incoming, bytes_max: int, *, keep_alive: bool
+    ) -> None:
+        self.protocol = protocol
+        self.incoming = incoming
+        self.bytes_max = bytes_max
+        self.keep_alive = keep_alive
+        self.turn = False  # no request before it on this connection is still to be answered
+        self.whole = False
+        self.refused: Answer | None = None
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = _NO_EVENT
+
+    async def run_asgi(self, _: Any = None) -> None:
+        """Answer it. Waits for the door."""
+        chunks, self.chunks = self.chunks, []
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self.write(await self.protocol.door.answer(self.incoming._replace(body=body)))
+
+    def write(self, answer: Answer) -> None:
+        """Send the answer, the same bytes as uvicorn would; nothing where the client is gone."""
+        if self.disconnected or self.response_complete:
+            return
+        self.response_complete = True
+        lines = [STATUS_LINE[answer.status]]
+        for name, value in (*self.protocol.server_state.default_headers, *answer.headers):
+            lines += (name, b": ", value, b"\r\n")
+        if CLOSE in answer.headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += (b"\r\n", answer.body)
+        self.protocol.transport.write(b"".join(lines))
+        if not self.keep_alive:
+            self.protocol.linger()
+        self.protocol.on_response_complete()
+
+
+class _NoEvent(asyncio.Event):
+    """uvicorn sets the event of a cycle whose connection is lost; here nobody waits for it."""
+
+    def set(self) -> None:
+        return
+
+
+_NO_EVENT = _NoEvent()
