@@ -18,6 +18,7 @@ from ingest.door import Door
 from ingest.errors import Refusal, Situation
 from ingest.exchange import Answer, Headers, Incoming
 
+DIGITS_MAX: Final = 20  # of a Content-Length: more than 64 bits hold, and still more than any bound
 UNREAD_BYTES_MAX: Final = 64 * 1024  # of a body that nothing looks at, read so that the connection may stay
 
 
@@ -82,7 +83,7 @@ def _said_length(headers: Headers) -> int:
     """What Content-Length says; 0 where it says nothing that can be read, which the server has refused."""
     for name, value in headers:
         if name == b"content-length":
-            return int(value) if value.isdigit() else 0
+            return int(value[:DIGITS_MAX]) if value.isdigit() else 0
     return 0
 
 

@@ -8,6 +8,7 @@ errors into answers.
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -111,7 +112,9 @@ class Door:
         if isinstance(error, ProduceError):
             error = refusal_of(error)
         elif not isinstance(error, Refusal):
-            log.error("request_failed", dialect=name_of(exchange), exc_info=error)
+            # Where, but neither the message nor the values of variables: they may hold what a client sent.
+            where = traceback.format_tb(error.__traceback__)
+            log.error("request_failed", dialect=name_of(exchange), error=type(error).__name__, where=where)
             text = "the collector failed at this request; its log says how"
             error = Refusal(Situation.OVERLOAD, "internal_error", text)
         return self._counted(exchange, self._refused(exchange, error))

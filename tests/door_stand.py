@@ -42,7 +42,7 @@ class LoopbackTopic:
 
     def open(self, partition: int, size: int) -> RecordBatch:
         mine = self.batches.setdefault(partition, [])
-        if not mine or mine[-1].size() + size > mine[-1].bytes_max:
+        if not mine or mine[-1].closed() or mine[-1].size() + size > mine[-1].bytes_max:
             mine.append(RecordBatch("none", max(BATCH_BYTES, size + 128)))
         return mine[-1]
 
@@ -90,8 +90,9 @@ class LoopbackRounds:
         for partition, batches in self.topics.get(topic, LoopbackTopic()).batches.items():
             offset = 0
             for batch in batches:
-                batch.seal()
-                batch._set_producer_state(1, 0, 0)
+                if not batch.closed():
+                    batch.seal()
+                    batch._set_producer_state(1, 0, 0)
                 data = bytearray(batch._build())
                 struct.pack_into(">q", data, 0, offset)
                 decoder.feed(partition, 0, offset, bytes(data), [])
