@@ -39,6 +39,7 @@ cdef tuple REASONS = (
 cdef Py_ssize_t BODY_BYTES_MAX = cells.BODY_BYTES_MAX
 cdef array.array EMPTY = _array.array("i")
 cdef dict shapes = {}
+cdef Compiled latest = None
 
 WAY = HEADRACE_SCAN_WAY.decode()
 
@@ -110,12 +111,17 @@ cdef class Compiled:
 
 cdef Compiled compiled(object spec):
     """The Shape of a spec, from the second time on found by its identity."""
-    cdef Compiled made = shapes.get(id(spec))
+    global latest
+    cdef Compiled made = latest
+    if made is not None and made.spec is spec:
+        return made
+    made = shapes.get(id(spec))
     if made is None:
         made = Compiled(spec)
         if len(shapes) >= SHAPES_MAX:
             shapes.clear()
         shapes[id(spec)] = made
+    latest = made
     return made
 
 

@@ -31,7 +31,7 @@ cdef enum:
     ROW = 27
     ROLE_VALUE = 8
     BUCKETS = 64
-    ROWS_FIRST = 64
+    ROWS_FIRST = 4  # and one for each 256 bytes of the body
 
 # In the order of REASONS below, which scan_c turns into the reasons of `cells`.
 cdef enum Reason:
@@ -351,7 +351,7 @@ cdef inline bint added(Walk *walk, Rows *rows, const Cell *event, const Cell *ce
         failed(walk, TOO_MANY_EVENTS, event.start)
         return False
     if rows.count == rows.capacity:
-        capacity = rows.capacity * 2 if rows.capacity else ROWS_FIRST
+        capacity = rows.capacity * 2 if rows.capacity else ROWS_FIRST + (walk.size >> 8)
         row = <Cell *>PyMem_RawRealloc(rows.data, capacity * ROW * sizeof(int32_t))
         if row == NULL:
             failed(walk, NO_MEMORY, 0)
