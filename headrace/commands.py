@@ -151,6 +151,25 @@ def tail(
         )
 
 
+def show_source(
+    name: Annotated[str, typer.Argument(help="as in [sources.NAME]")],
+    sdk: Annotated[
+        str | None,
+        typer.Option("--sdk", help="only the text for this one, as segment-python", show_default=False),
+    ] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="print the write key")] = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="how clients name the collector", show_default=False)
+    ] = None,
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """What to paste into each SDK to send to this source."""
+    from headrace import recipes
+
+    recipes.show(find(config, data), name, console(), url=url, sdk=sdk, keys=keys)
+
+
 def quiet() -> None:
     """What programs log is not for the terminal: a command says itself what is wrong."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -172,3 +191,4 @@ def register(app: typer.Typer, sources: typer.Typer) -> None:
     app.command("verify")(verify)
     app.command("query")(query)
     app.command("tail")(tail)
+    sources.command("show")(show_source)

@@ -32,6 +32,7 @@ class Whereabouts:
     data: Path | None
     lake_url: str
     kafka_servers: str
+    collector_url: str = ""  # of the `headrace up` of the data directory
 
     def lake(self) -> LakeSettings:
         """The lake. HeadraceError `lake_unknown` where nothing names one."""
@@ -75,6 +76,7 @@ def find(
         root,
         _as_url(lake) if lake else settings.lake.url or told.get("lake", ""),
         kafka or settings.kafka.bootstrap_servers or told.get("kafka", ""),
+        told.get("collector_url", ""),
     )
 
 
@@ -86,7 +88,8 @@ def _told(root: Path) -> dict[str, str]:
         told["lake"] = _as_url(str(root / "lake"))
     if isinstance(state.get("kafka_port"), int):
         told["kafka"] = f"127.0.0.1:{state['kafka_port']}"
-    return told | {name: run[name] for name in ("lake", "kafka") if isinstance(run.get(name), str)}
+    named = ("lake", "kafka", "collector_url")
+    return told | {name: run[name] for name in named if isinstance(run.get(name), str)}
 
 
 def _read(path: Path) -> dict[str, Any]:
