@@ -89,9 +89,12 @@ class Screen:
             trouble = "; ".join(reason for one in supervisor.processes for reason in _trouble(one))
             late = time.monotonic() - said_at >= LINE_SECONDS
             fell = told or any(one.restarts for one in supervisor.processes)
-            if (fell and trouble != said) or (late and trouble):
-                self._say(trouble or "all is well again")
+            if trouble and ((fell and trouble != said) or late):
+                self._say(trouble)
                 said, said_at = trouble, time.monotonic()
+            elif said and told and all(one.ready for one in supervisor.processes):
+                self._say("all is well again")
+                said, said_at = "", time.monotonic()
             elif late and told:
                 self._say(sentence(self.figures))
                 said_at = time.monotonic()
