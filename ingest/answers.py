@@ -135,15 +135,10 @@ class Column:
             headers.append((b"content-length", b"%d" % len(body)))
         if pixel or status >= 400:
             headers.append(NO_STORE)
-        if status in CLOSING:
-            headers.append(CLOSE)
         if ack is not None:
             headers.append((ACK, ack))
         return Answer(status, headers, body)
 
-
-# The rest of such a request may still be on its way, and nobody will read it.
-CLOSING: Final = frozenset((408, 413, 414, 431))
 
 COMMON: Final[dict[Situation, int]] = {
     Situation.UNKNOWN_PATH: 404,

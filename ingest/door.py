@@ -18,7 +18,7 @@ import structlog
 from ingest import dialects, metrics
 from ingest.address import Proxies
 from ingest.admit import Admission
-from ingest.answers import NATIVE, Facts
+from ingest.answers import CLOSE, NATIVE, Facts
 from ingest.counts import Counts
 from ingest.dialects import Dialect, Route
 from ingest.errors import ProduceError, Refusal, Situation
@@ -130,11 +130,13 @@ class Door:
         return max((self._admission.widest(hit.dialect).body_bytes_max for hit in hits), default=0)
 
     def refusal(self, incoming: Incoming, refusal: Refusal) -> Answer:
-        """The answer to a request whose body was not read to its end, in the words of its dialect."""
+        """The answer to a request that was not read to its end, in its dialect; the connection closes."""
         exchange = Exchange(incoming, self._clock_us())
         if hits := self._routes.get(incoming.method, incoming.path):
             enter(exchange, hits)
-        return self._failed(exchange, refusal)
+        answer = self._failed(exchange, refusal)
+        answer.headers.append(CLOSE)
+        return answer
 
     def flush_counts(self) -> None:
         """Put what was counted since the last second into the metrics: the last thing before a stop."""

@@ -20,6 +20,23 @@ ORIGIN = {"origin": "https://shop.example.com"}
 ACCEPTED = b'{"batch":[{"type":"a"}]}'
 EVENT_BYTES_MAX = 1024
 
+COMMON: dict[Situation, tuple[int, bool]] = {
+    Situation.UNKNOWN_PATH: (404, False),
+    Situation.WRONG_METHOD: (405, False),
+    Situation.WRONG_ORIGIN: (403, False),
+    Situation.TOO_SLOW: (408, False),
+    Situation.MALFORMED: (400, False),
+    Situation.HEAD_TOO_LARGE: (431, False),
+    Situation.TARGET_TOO_LONG: (414, False),
+}
+# What the HTTP path says before the door has the request.
+BEFORE_THE_DOOR = (
+    Situation.TOO_SLOW,
+    Situation.MALFORMED,
+    Situation.HEAD_TOO_LARGE,
+    Situation.TARGET_TOO_LONG,
+)
+
 # DIALECTS, section 1: status and whether Retry-After is there, by column.
 TABLE: dict[str, dict[Situation, tuple[int, bool]]] = {
     "segment": {
@@ -31,10 +48,7 @@ TABLE: dict[str, dict[Situation, tuple[int, bool]]] = {
         Situation.TOO_LARGE: (413, False),
         Situation.OVER_QUOTA: (429, True),
         Situation.OVERLOAD: (503, True),
-        Situation.UNKNOWN_PATH: (404, False),
-        Situation.WRONG_METHOD: (405, False),
-        Situation.WRONG_ORIGIN: (403, False),
-        Situation.TOO_SLOW: (408, False),
+        **COMMON,
     },
     "native": {
         Situation.ACCEPTED: (204, False),
@@ -45,10 +59,7 @@ TABLE: dict[str, dict[Situation, tuple[int, bool]]] = {
         Situation.TOO_LARGE: (413, False),
         Situation.OVER_QUOTA: (429, True),
         Situation.OVERLOAD: (503, True),
-        Situation.UNKNOWN_PATH: (404, False),
-        Situation.WRONG_METHOD: (405, False),
-        Situation.WRONG_ORIGIN: (403, False),
-        Situation.TOO_SLOW: (408, False),
+        **COMMON,
     },
 }
 CELLS = [(column, situation) for column in COLUMNS for situation in Situation]
@@ -86,8 +97,8 @@ def asked(door: DoorStand, situation: Situation) -> Answer:
         headers["origin"] = "https://evil.example.com"
     if situation is Situation.OVERLOAD:
         door.rounds.down = {"events": ProduceError("kafka_down", "broker-7 is away", retriable=True)}
-    if situation is Situation.TOO_SLOW:
-        return door.refuse("POST", "/t", Refusal(situation, "body_too_slow", "too slow"), ORIGIN)
+    if situation in BEFORE_THE_DOOR:
+        return door.refuse("POST", "/t", Refusal(situation, situation.name.lower(), "not so"), ORIGIN)
     method = "GET" if situation is Situation.WRONG_METHOD else "POST"
     target = "/nowhere" if situation is Situation.UNKNOWN_PATH else "/t"
     target += "?quota" if situation is Situation.OVER_QUOTA else ""
@@ -218,5 +229,5 @@ def test_the_weaker_levels_have_the_status_of_their_own() -> None:
 def test_a_request_whose_rest_is_not_read_closes_its_connection() -> None:
     for situation in Situation:
         answer = asked(stand(COLUMNS[0]), situation)
-        closes = situation in (Situation.TOO_LARGE, Situation.TOO_SLOW)
+        closes = situation in BEFORE_THE_DOOR
         assert header(answer, "connection") == ("close" if closes else None)
