@@ -31,6 +31,8 @@ class Position:
 
     incarnation: int
     next: int
+    last_batch: tuple[int, int] | None = field(default=None, compare=False)
+    """Base offset and leader epoch of the last batch that was landed of this incarnation."""
 
 
 @dataclass(slots=True)
@@ -50,19 +52,27 @@ class LogHead:
         if entry.previous != self.previous:
             told = f"predecessor {entry.previous}, but entry {entry.sequence - 1} hashes to {self.previous}"
             raise LogError("bad_entry", f"{entry.key}: {told}")
-        if self.topic_id not in (None, entry.topic_id):
+        if self.topic_id not in (None, entry.topic_id) and entry.kind != "gap":
             raise LogError("bad_entry", f"{entry.key}: topic id {entry.topic_id}, before it {self.topic_id}")
+        gaps = {gap.partition: Position(gap.incarnation, gap.head) for gap in entry.gaps}
         for partition, span in entry.offsets.items():
             before = self.positions.get(partition, Position(0, span.first if entry.kind == "origin" else 0))
-            if (before.incarnation, before.next) != (span.incarnation, span.first):
-                told = f"begins at {span.first} of incarnation {span.incarnation}, the log ended at {before}"
+            begins = gaps.get(partition, Position(span.incarnation, span.first))
+            if before != begins:
+                told = (
+                    f"begins at {begins.next} of incarnation {begins.incarnation}, the log ended at {before}"
+                )
                 raise LogError("bad_entry", f"{entry.key}: Kafka partition {partition} {told}")
         self.resume(entry, sha256)
 
     def resume(self, entry: Entry, sha256: str) -> None:
         """Stand after this entry, whatever came before it."""
         for partition, span in entry.offsets.items():
-            self.positions[partition] = Position(span.incarnation, span.next)
+            before = self.positions.get(partition)
+            last_batch = span.last_batch
+            if last_batch is None and before is not None and before.incarnation == span.incarnation:
+                last_batch = before.last_batch
+            self.positions[partition] = Position(span.incarnation, span.next, last_batch)
         self.next_sequence = entry.sequence + 1
         self.previous = sha256
         self.topic_id = entry.topic_id

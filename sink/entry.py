@@ -11,6 +11,10 @@ decimal.
     offsets      {Kafka partition: {incarnation, first, next, skipped: [[first, next, reason]],
                  last_batch: [base offset, leader epoch] or null}}; `first` is where the predecessor ended,
                  an origin says where each Kafka partition starts: first = next
+    gaps         [{partition, incarnation, head, first, log: [first, next], reason}], in a gap entry: landed
+                 up to head of the incarnation; reading goes on at first, of the next one (truncated,
+                 recreated) or the same (lost); what Kafka's log held then. The range in `offsets` is empty,
+                 [first, first), its last batch the one before first
     files        [{key, bytes, rows, sha256, table: rows · quarantine, hour, received_us_min, received_us_max,
                  offsets: {Kafka partition: [first, next, rows]}, upload_id, parts: [tag]}]
     hours        {hour: rows}, quarantine rows left out
@@ -41,7 +45,7 @@ from sink.settings import MIB
 FORMAT: Final = 1
 ENTRY_BYTES_MAX: Final = 1 * MIB
 SEQUENCE_DIGITS: Final = 20
-BUILT: Final = ("origin", "data")  # the kinds that this version writes and understands
+BUILT: Final = ("origin", "data", "gap")  # the kinds that this version writes and understands
 
 Kind: TypeAlias = Literal["origin", "data", "rebuild", "gap", "acknowledge"]
 Table: TypeAlias = Literal["rows", "quarantine"]
@@ -64,6 +68,22 @@ class OffsetRange(Part):
     next: Count
     skipped: tuple[tuple[Count, Count, str], ...] = ()
     last_batch: tuple[Count, int] | None = None
+
+
+class Gap(Part):
+    """Where Kafka's log was found to be another than the one landed, or to have lost what was not."""
+
+    partition: Count
+    incarnation: Count
+    head: Count
+    first: Count
+    log: tuple[Count, Count]
+    reason: Literal["truncated", "recreated", "lost"]
+
+    @property
+    def next_incarnation(self) -> int:
+        """In which reading goes on."""
+        return self.incarnation + (self.reason != "lost")
 
 
 class LandedFile(Part):
@@ -100,6 +120,7 @@ class Entry(Part):
     sequence: Count
     previous: Sha256 | None
     offsets: dict[int, OffsetRange]
+    gaps: tuple[Gap, ...] = ()
     files: tuple[LandedFile, ...] = ()
     hours: dict[Hour, Count] = {}
     rows: Count = 0
@@ -128,6 +149,7 @@ class Entry(Part):
         """What contradicts itself in this entry: everything that needs no other object."""
         yield from _range_faults(self)
         yield from _file_faults(self)
+        yield from _gap_faults(self)
         covered = sum(span.next - span.first for span in self.offsets.values())
         landed = Counter[str]()
         hours = Counter[str]()
@@ -229,6 +251,19 @@ def _range_faults(entry: Entry) -> Iterator[str]:
         yield f"lane {entry.lane} of {entry.lanes}"
     if (entry.previous is None) != (entry.sequence == 0) or (entry.kind == "origin") != (entry.sequence == 0):
         yield f"sequence {entry.sequence} is {entry.kind} with predecessor {entry.previous}"
+
+
+def _gap_faults(entry: Entry) -> Iterator[str]:
+    if bool(entry.gaps) != (entry.kind == "gap"):
+        yield f"{len(entry.gaps)} gaps in an entry of kind {entry.kind}"
+        return
+    spans = {gap.partition: (gap.next_incarnation, gap.first, gap.first) for gap in entry.gaps}
+    told = {at: (span.incarnation, span.first, span.next) for at, span in entry.offsets.items()}
+    if entry.gaps and (spans != told or len(spans) != len(entry.gaps)):
+        yield f"the gaps lead to {spans}, the ranges are {told}"
+    for gap in entry.gaps:
+        if gap.reason == "lost" and gap.first <= gap.head:
+            yield f"Kafka partition {gap.partition}: offsets [{gap.head}, {gap.first}) are no gap"
 
 
 def _file_faults(entry: Entry) -> Iterator[str]:

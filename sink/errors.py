@@ -13,6 +13,7 @@ Code: TypeAlias = Literal[
     "lake_newer",
     "lanes_changed",
     "topic_recreated",
+    "log_truncated",  # Kafka's log is another than the one that was landed
     "gap",  # Kafka has no record for offsets that nothing explains
     "file_lost",  # committed, but its upload is gone and it is not there
     "kafka_unavailable",  # no broker, no leader, or one that refuses: try again

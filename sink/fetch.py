@@ -76,8 +76,8 @@ class Fetcher:
     async def next(self, offsets: Mapping[int, int]) -> list[Fetched]:
         """Answers of the leader that answers first; `offsets`: where reading goes on, by Kafka partition.
 
-        Suspends, for about WAIT_MS_MAX where there is nothing. BrokerError: `out_of_range` needs a person,
-        the others are retriable and have asked for fresh leaders.
+        Suspends, for about WAIT_MS_MAX where there is nothing. BrokerError (retriable): `out_of_range` where
+        Kafka's log must be looked at before anything more is fetched; others have asked for fresh leaders.
         """
         leaders = self._kafka.topics[self._topic].leaders if self._topic in self._kafka.topics else {}
         wanted: dict[int, dict[int, int]] = {}
@@ -122,8 +122,8 @@ class Fetcher:
         partition, error, _, _, first = told[:5]
         where = f"{self._topic}: Kafka partition {partition} at offset {offsets[partition]}"
         if error == OUT_OF_RANGE:
-            why = f"is out of range (Kafka's log starts at {first}): records were removed or the log was cut"
-            raise BrokerError("out_of_range", f"{where} {why}; the lane stops, nothing is passed over")
+            why = f"is out of range (Kafka's log starts at {first})"
+            raise BrokerError("out_of_range", f"{where} {why}", retriable=True)
         await self._kafka.refresh()
         why = MOVED.get(error, f"error {error}")
         log.warning("fetch_refused", topic=self._topic, kafka_partition=partition, reason=why)

@@ -1,4 +1,4 @@
-"""What Kafka has: takes topic names, gives their ids, Kafka partitions, leaders and first offsets.
+"""What Kafka has: takes topic names, gives their ids, Kafka partitions and leaders.
 
     Metadata v12 request    [topic id 16 · name · tags] · may create · operations · tags
     response                throttle 4 · [node 4 · host · port 4 · rack · tags] · cluster · controller 4 ·
@@ -18,13 +18,12 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal
 
 import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.types import (
     AbstractType,
     Boolean,
@@ -41,7 +40,6 @@ from sink.errors import BrokerError
 ANSWER_SECONDS_MAX: Final = 10.0  # of one request; a long poll is a fraction of it
 CLOSE_SECONDS_MAX: Final = 3.0
 FAILURES_MAX: Final = 3  # then the addresses from the settings are asked again: the brokers may have moved
-EARLIEST: Final = -2
 NO_LEADER: Final = -1
 UUID_BYTES: Final = 16
 
@@ -142,18 +140,6 @@ class Topic:
         return [partition for partition in sorted(self.leaders) if partition % lanes == lane]
 
 
-class Source(Protocol):
-    """What a landing asks of Kafka."""
-
-    topics: dict[str, Topic]
-
-    async def topic_id(self, topic: str) -> str | None:
-        """The id that the topic has now."""
-
-    async def first_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Where each Kafka partition begins."""
-
-
 class KafkaLog:
     """What the brokers say of topics. Each call suspends, for ANSWER_SECONDS_MAX at the most.
 
@@ -186,20 +172,6 @@ class KafkaLog:
         """The id that the topic has now; None: there is no such topic."""
         found = (await self.refresh()).get(topic)
         return found.id if found else None
-
-    async def first_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """The first offset that is still there, of each of these Kafka partitions."""
-        leaders = self.topics[topic].leaders
-        found: dict[int, int] = {}
-        for partition in partitions:
-            question = OffsetRequest(-1, 0, [(topic, [(partition, EARLIEST)])])
-            answer = await self.ask(leaders.get(partition, NO_LEADER), question)
-            _, error, _, offset = answer.topics[0][1][0]
-            if error:
-                told = f"{topic}: Kafka partition {partition} does not tell its first offset (error {error})"
-                raise BrokerError("kafka_unavailable", told, retriable=True)
-            found[partition] = offset
-        return found
 
     async def ask(self, node: int | None, request: Request[Any], group: object = 0) -> Any:
         """Send a request to a broker (None: any); requests of one `group` have a connection of their own."""

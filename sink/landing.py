@@ -26,9 +26,10 @@ from sink.budget import Budget
 from sink.commit_log import Lost
 from sink.errors import BrokerError, SinkError
 from sink.fetch import Fetched, Records
-from sink.kafka_log import Source
+from sink.guard import Guard
 from sink.lane import Committed, Lane
 from sink.settings import MIB, TableSettings
+from sink.topic_log import Source
 from sink.trouble import Stage, Trouble
 
 RECORD_BYTES_MAX: Final = 64 * MIB  # what one batch inflates to, and about what one feed adds
@@ -59,6 +60,7 @@ class Landing:
         self.last_commit_us: int | None = None
         self.trouble = Trouble(lane.topic, lane.lane)
         self._source = source
+        self._guard = Guard(lane, source, table.on_gap)
         self._records = records
         self._table = table
         self._budget = budget
@@ -161,14 +163,12 @@ class Landing:
 
     async def _land(self) -> None:
         self.trouble.begin(Stage.TAKE)
-        topic_id = await self._source.topic_id(self.topic)
-        if topic_id is None:
-            raise BrokerError("kafka_unavailable", f"{self.topic}: there is no such topic", retriable=True)
-        partitions = self._partitions()
-        starts = await self._source.first_offsets(self.topic, partitions)
-        positions = await self.lane.take(topic_id, starts)
+        topic_id = await self._topic_id()
+        positions = await self.lane.take(topic_id, await self._source.first_offsets(self._partitions()))
         self._records.close()
         self._landed = {at: position.next for at, position in positions.items()}
+        if not await self._guard.admit(topic_id, positions):
+            return
         self.trouble.passed(Stage.TAKE)
         while self.lane.taken:
             held = self.lane.opened_us is not None or self._commit is not None
@@ -203,8 +203,8 @@ class Landing:
         try:
             found = await self._records.next(offsets)
         except BrokerError as error:
-            if not error.retriable:
-                raise
+            if not error.retriable or error.code == "out_of_range":
+                raise  # what Kafka has must be looked at first
             await self._rest(self.trouble.failed(error))
             return
         for fetched in found:
@@ -222,16 +222,15 @@ class Landing:
             self._threads,
             lambda: self._decoder.feed(at, before.incarnation, before.next, fetched.batches, fetched.aborted),
         )
+        if fed.last_batch and not await self._guard.continues(at, before, fed.last_batch[1]):
+            self.lane.drop()  # taking it again says what is to be done
         if self.lane.taken:  # else a commit failed meanwhile, and all was dropped
             self.lane.note(at, fed)
 
     async def _begin_commit(self) -> None:
         self.trouble.begin(Stage.COMMIT)
         try:
-            topic_id = await self._source.topic_id(self.topic)  # after the last fetch (PROTOCOL 3, step 1)
-            if topic_id is None:
-                told = f"{self.topic}: there is no such topic any more"
-                raise BrokerError("kafka_unavailable", told, retriable=True)
+            topic_id = await self._topic_id()  # after the last fetch (PROTOCOL 3, step 1)
         except BrokerError as error:
             await self._rest(self.trouble.failed(error))
             return
@@ -277,6 +276,11 @@ class Landing:
         except TimeoutError:
             return
 
+    async def _topic_id(self) -> str:
+        topic_id = await self._source.id()
+        if topic_id is None:
+            raise BrokerError("kafka_unavailable", f"{self.topic}: there is no such topic", retriable=True)
+        return topic_id
+
     def _partitions(self) -> list[int]:
-        topic = self._source.topics.get(self.topic)
-        return topic.lane_partitions(self.lane.lane, self.lane.lanes) if topic else []
+        return self._source.lane_partitions(self.lane.lane, self.lane.lanes)

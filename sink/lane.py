@@ -11,26 +11,20 @@ nothing; feeding it needs `take` first. Knows nothing of Kafka but names and off
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
 from _native.columns import ColumnBuffers, Fed
 from sink.commit_log import CommitLog, LogHead, Lost, Position
 from sink.completion import show, upload_of
-from sink.entry import Entry, LandedFile, OffsetRange, PlacedBy, Table, file_key, hour_text
+from sink.entry import Entry, Gap, LandedFile, OffsetRange, PlacedBy, hour_text, parse_entry
 from sink.errors import LogError, StoreError
 from sink.generation import Generation, Span
-from sink.parquet import FileImage, write
 from sink.store import Store, together
-
-ATTEMPT_BYTES: Final = 5  # random, in hex in the file's key: at most a few attempts share a sequence
-WRITES_MAX: Final = 2  # files in memory at the same time
+from sink.upload import Uploads
 
 log = structlog.get_logger()
 
@@ -75,8 +69,7 @@ class Lane:
         self._placed_by = PlacedBy(grace_us=grace_us)
         self._writer = writer
         self._now_us = now_us
-        self._threads = threads
-        self._writes = asyncio.Semaphore(WRITES_MAX)
+        self._uploads = Uploads(store, topic, lane, grace_us=grace_us, threads=threads)
         self._head = LogHead()
         self._positions: dict[int, Position] = {}
         self._open = Generation(topic)
@@ -86,6 +79,7 @@ class Lane:
         """Read where the lane stands and finish what was committed; positions by Kafka partition. Suspends.
 
         `starts`: first offset of each Kafka partition of the lane, used where the log has no origin yet.
+        Whether Kafka's log is still the one that was landed is for the caller to find out before it feeds.
         LogError where a person is needed, StoreError (retriable) where the same may be tried again.
         """
         self.drop()
@@ -98,12 +92,43 @@ class Lane:
         # before.
         await self._store.settle(head.last.key)
         await show(self._store, head.last.files)
-        self._check_topic(head.topic_id, topic_id)
         self._head = head
         self._positions = dict(head.positions)
         self.taken = True
         log.info("lane_taken", topic=self.topic, lane=self.lane, sequence=head.next_sequence)
         return dict(self._positions)
+
+    @property
+    def topic_id(self) -> str | None:
+        """The id of the topic that was landed last; of a lane that was taken."""
+        return self._head.topic_id
+
+    async def history(self, partition: int) -> list[tuple[int, tuple[int, int]]]:
+        """End and last batch of each entry of a Kafka partition's present incarnation. Suspends."""
+        found: list[tuple[int, tuple[int, int]]] = []
+        incarnation = self._head.positions[partition].incarnation
+        async for key, data in self._log.entries():
+            span = parse_entry(data, key).offsets.get(partition)
+            if span is not None and span.incarnation == incarnation and span.last_batch is not None:
+                found.append((span.next, span.last_batch))
+        return found
+
+    async def record(self, topic_id: str, gaps: Mapping[Gap, tuple[int, int] | None]) -> bool:
+        """Commit that Kafka's log is another; False: another's entry was first. `take` again in any case.
+
+        By gap the batch before its `first`, if there is one. Nothing may be held, it would be dropped.
+        """
+        assert self.taken, "a lane must be taken before it records a gap"
+        generation = Generation(self.topic)
+        for gap, last_batch in gaps.items():
+            span = Span(gap.next_incarnation, gap.first, gap.first, last_batch=last_batch)
+            generation.spans[gap.partition] = span
+        entry = self._entry("gap", topic_id, generation, (), gaps=tuple(gaps))
+        self.drop()
+        outcome = await self._log.append(entry)
+        for gap in gaps:
+            log.error("gap_recorded", topic=self.topic, lane=self.lane, **gap.model_dump())
+        return not isinstance(outcome, Lost)
 
     def position(self, partition: int) -> Position:
         """Where feeding of a Kafka partition goes on; one that the log does not know begins at 0."""
@@ -132,7 +157,8 @@ class Lane:
         if self._open.opened_us is None:
             self._open.opened_us = self._now_us()
         self._open.note(partition, Span(before.incarnation, before.next, before.next), fed)
-        self._positions[partition] = Position(before.incarnation, fed.next_offset)
+        last_batch = fed.last_batch or before.last_batch
+        self._positions[partition] = Position(before.incarnation, fed.next_offset, last_batch)
 
     @property
     def nbytes(self) -> int:
@@ -173,7 +199,7 @@ class Lane:
         committed = False
         try:
             self._check_topic(self._head.topic_id, topic_id)
-            files = await self._upload(leaving)
+            files = await self._uploads.send(leaving, self._head.next_sequence)
             entry = self._entry("data", self._head.topic_id or topic_id, leaving, files)
             outcome = await self._log.append(entry)
             if isinstance(outcome, Lost):
@@ -212,14 +238,21 @@ class Lane:
     def _check_topic(self, landed: str | None, topic_id: str) -> None:
         if landed != topic_id:
             told = f"landed from topic id {landed}, Kafka has {topic_id}: the topic was created anew"
-            raise LogError("topic_recreated", f"{self.topic}: {told}")
+            raise LogError("topic_recreated", f"{self.topic}: {told}", retriable=True)
 
     def _origin(self, topic_id: str, starts: Mapping[int, int]) -> Entry:
         generation = Generation(self.topic)
         generation.spans = {partition: Span(0, start, start) for partition, start in starts.items()}
         return self._entry("origin", topic_id, generation, ())
 
-    def _entry(self, kind: str, topic_id: str, generation: Generation, files: Sequence[LandedFile]) -> Entry:
+    def _entry(
+        self,
+        kind: str,
+        topic_id: str,
+        generation: Generation,
+        files: Sequence[LandedFile],
+        gaps: tuple[Gap, ...] = (),
+    ) -> Entry:
         spans: dict[int, OffsetRange] = {at: span.to_range() for at, span in generation.spans.items()}
         return Entry.model_validate(
             {
@@ -228,9 +261,10 @@ class Lane:
                 "topic_id": topic_id,
                 "lane": self.lane,
                 "lanes": self.lanes,
-                "sequence": self._head.next_sequence if kind == "data" else 0,
-                "previous": self._head.previous if kind == "data" else None,
+                "sequence": 0 if kind == "origin" else self._head.next_sequence,
+                "previous": None if kind == "origin" else self._head.previous,
                 "offsets": spans,
+                "gaps": gaps,
                 "files": tuple(files),
                 "hours": {hour_text(hour): rows for hour, rows in generation.hours.items()},
                 "rows": generation.rows,
@@ -241,41 +275,6 @@ class Lane:
                 "created_us": self._now_us(),
             }
         )
-
-    async def _upload(self, generation: Generation) -> tuple[LandedFile, ...]:
-        """Every table of the generation as an invisible file; its buffers are given back."""
-        keys = sorted(generation.tables)
-        works = [self._upload_table(hour, quarantine, generation) for hour, quarantine in keys]
-        return tuple(await together(works))
-
-    async def _upload_table(self, hour: int, quarantine: bool, generation: Generation) -> LandedFile:
-        table: Table = "quarantine" if quarantine else "rows"
-        sequence = self._head.next_sequence
-        attempt = secrets.token_hex(ATTEMPT_BYTES)
-        key = file_key(self.topic, table, hour_text(hour), self.lane, sequence, attempt)
-        footer = {"topic": self.topic, "lane": str(self.lane), "sequence": str(sequence)}
-        footer["grace_us"] = str(self._placed_by.grace_us)
-        async with self._writes:
-            image = await self._write(generation.tables[hour, quarantine], footer)
-            upload = await self._store.upload(key, memoryview(image.data), image.checksum)
-        del generation.tables[hour, quarantine]
-        return LandedFile(
-            key=key,
-            bytes=image.data.size,
-            rows=image.rows,
-            sha256=image.checksum,
-            table=table,
-            hour=hour_text(hour),
-            received_us_min=image.received_us_min,
-            received_us_max=image.received_us_max,
-            offsets=image.spans,
-            upload_id=upload.id,
-            parts=upload.parts,
-        )
-
-    async def _write(self, buffers: ColumnBuffers, footer: Mapping[str, str]) -> FileImage:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: write(buffers, footer=footer))
 
     async def _give_up(self, files: Sequence[LandedFile]) -> None:
         """Throw our uploads away: the entry of their sequence exists and does not name them."""

@@ -37,6 +37,7 @@ from sink.settings import LandSettings
 from sink.status import StatusPipe, status_of
 from sink.store import Store, open_store
 from sink.store.probe import probe
+from sink.topic_log import TopicLog
 
 STATUS_SECONDS: Final = 1.0
 METADATA_SECONDS: Final = 2.0  # how soon a new topic, a new Kafka partition or a lost Kafka is seen
@@ -197,7 +198,7 @@ class Program:
         )
         return Landing(
             lane,
-            self._kafka,
+            TopicLog(self._kafka, topic),
             Fetcher(self._kafka, topic, number, bytes_max=self._settings.sink.fetch_bytes_max),
             table,
             self._budget,

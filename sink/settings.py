@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$")]
 
+OnGap = Literal["stop", "record"]
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -55,6 +57,10 @@ class TableSettings(Part):
     roll_seconds: float = Field(300.0, ge=0.5, le=86_400, description="seconds after which files are landed")
     seal_grace_seconds: float = Field(
         300.0, ge=1, le=86_400, description="seconds after an hour before it is sealed"
+    )
+    on_gap: OnGap = Field(
+        "stop",
+        description="what to do when Kafka's log was cut, made anew, or lost what was not landed",
     )
     columns: dict[str, ColumnSettings] = Field({}, description="promoted columns")
 

@@ -11,7 +11,16 @@ from typing import Final
 
 import pyarrow as pa
 
-from _native.columns import LANDED, QUARANTINE, Column, ColumnBuffers, ColumnView, Kind
+from _native.columns import (
+    DECIMAL_DIGITS,
+    DECIMAL_SCALE,
+    LANDED,
+    QUARANTINE,
+    Column,
+    ColumnBuffers,
+    ColumnView,
+    Kind,
+)
 
 ARROW_TYPES: Final[dict[Kind, pa.DataType]] = {
     "text": pa.utf8(),
@@ -20,6 +29,10 @@ ARROW_TYPES: Final[dict[Kind, pa.DataType]] = {
     "int64": pa.int64(),
     "time": pa.timestamp("us", tz="UTC"),
     "map": pa.map_(pa.utf8(), pa.utf8()),
+    "date": pa.date32(),
+    "bool": pa.bool_(),
+    "double": pa.float64(),
+    "decimal": pa.decimal128(DECIMAL_DIGITS, DECIMAL_SCALE),
 }
 
 
@@ -34,7 +47,7 @@ QUARANTINE_SCHEMA: Final = schema_of(QUARANTINE)
 
 def wrap(buffers: ColumnBuffers) -> pa.Table:
     """The rows as an Arrow table over the same memory; `buffers` can't grow while the table lives."""
-    schema = QUARANTINE_SCHEMA if buffers.quarantine else LANDED_SCHEMA
+    schema = schema_of(buffers.layout)
     return pa.Table.from_arrays([_array(view, buffers.rows) for view in buffers.buffers()], schema=schema)
 
 

@@ -157,7 +157,11 @@ class _Proof:
         except LogError as error:
             self._tell(str(error))
             return None
-        for partition, span in entry.offsets.items():
+        for gap in entry.gaps:
+            counted.gaps += 1
+            what = f"Kafka partition {gap.partition}: {gap.reason} at {gap.head}, goes on at {gap.first}"
+            self._tell(f"{entry.key}: a gap that nobody has acknowledged: {what}")
+        for partition, span in entry.offsets.items() if not entry.gaps else ():
             position = head.positions.get(partition, Position(0, span.first if entry.kind == "origin" else 0))
             counted.gaps += span.first > position.next
             counted.overlaps += span.first < position.next
