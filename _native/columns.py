@@ -8,11 +8,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from _native import missing, wants_extensions
-from _native.columns_layout import BUFFER_BYTES_MAX, LANDED, QUARANTINE, Column, ColumnView, Fed, Kind
+from _native.columns_layout import (
+    BUFFER_BYTES_MAX,
+    DECIMAL_DIGITS,
+    DECIMAL_SCALE,
+    LANDED,
+    PROMOTED_MAX,
+    QUARANTINE,
+    Column,
+    ColumnView,
+    Fed,
+    Kind,
+    Promoted,
+    PromotedType,
+)
 
 __all__ = [
     "BUFFER_BYTES_MAX",
+    "DECIMAL_DIGITS",
+    "DECIMAL_SCALE",
     "LANDED",
+    "PROMOTED_MAX",
     "QUARANTINE",
     "TWIN",
     "Column",
@@ -21,6 +37,8 @@ __all__ = [
     "Decoder",
     "Fed",
     "Kind",
+    "Promoted",
+    "PromotedType",
 ]
 
 TWIN = "python"

@@ -41,7 +41,7 @@ cdef extern from "columns_table.h":
 cdef class ColumnBuffers:
     cdef headrace_table table
     cdef readonly bint quarantine
-    cdef tuple layout
+    cdef readonly tuple layout
     cdef size_t taken
     """Bytes of the memory that served a table before."""
     cdef Py_ssize_t exports

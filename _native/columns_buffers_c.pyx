@@ -5,7 +5,8 @@ specification. The memory is in columns_table.h; buffers are given as views of i
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from _native.columns_layout import LANDED, QUARANTINE, ColumnView
 from _native.columns_layout import Column as LayoutColumn
@@ -21,6 +22,10 @@ cdef dict KINDS = {
     "int32": HEADRACE_INT32,
     "int64": HEADRACE_INT64,
     "time": HEADRACE_INT64,
+    "date": HEADRACE_INT32,
+    "bool": HEADRACE_BOOL,
+    "double": HEADRACE_INT64,
+    "decimal": HEADRACE_DECIMAL,
 }
 cdef tuple NAMES = tuple(column.name for column in QUARANTINE)
 cdef object PAIR_KEY = LayoutColumn("key", "text")
@@ -73,13 +78,13 @@ cdef class _Buffer:
 cdef class ColumnBuffers:
     """Rows of one lane, hour and table in the order of appending; `quarantine`: the table with a reason.
 
-    Land it at BUFFER_BYTES_MAX bytes at the latest. Once `buffers()` views are held, appending raises
-    BufferError.
+    `columns` are promoted ones, behind those that every table has; the quarantine has none. Land it at
+    BUFFER_BYTES_MAX bytes at the latest. Once `buffers()` views are held, appending raises BufferError.
     """
 
-    def __cinit__(self, *, quarantine=False):
+    def __cinit__(self, *, quarantine=False, columns=()):
         self.quarantine = quarantine
-        self.layout = QUARANTINE if quarantine else LANDED
+        self.layout = QUARANTINE if quarantine else (*LANDED, *(column.column for column in columns))
         cdef headrace_table *table = &self.table
         table.columns = <headrace_column *>calloc(len(self.layout), sizeof(headrace_column))
         if table.columns == NULL:
@@ -163,7 +168,7 @@ cdef class ColumnBuffers:
                         fill_text(&pairs[number].name, name, held)
                         fill_text(&pairs[number].value, value, held)
                 else:
-                    fill(&cells[at], table.columns[at].kind, values[at], held)
+                    fill(&cells[at], self.layout[at].kind, values[at], held)
             for at in (table.received_at, table.partition_at, table.offset_at):
                 if cells[at].at == NULL:
                     raise TypeError(f"{NAMES[at]} is null")
@@ -214,14 +219,22 @@ cdef object view_of(ColumnBuffers owner, headrace_column *column, size_t *rows, 
     return memoryview(buffer)
 
 
-cdef int fill(headrace_cell *cell, headrace_kind kind, object value, list held) except -1:
+cdef int fill(headrace_cell *cell, kind, object value, list held) except -1:
     """The cell of a value; whatever keeps its bytes alive is added to `held`."""
     cdef int32_t narrow
+    cdef double number
     if value is None:
         return 0
-    if kind == HEADRACE_TEXT:
+    if kind == "text" or kind == "bytes":
         return fill_text(cell, value, held)
-    if kind == HEADRACE_INT32:
+    if kind == "decimal":
+        return fill_text(cell, value.to_bytes(16, "little", signed=True), held)
+    if kind == "double":
+        number = value
+        memcpy(&cell.number, &number, sizeof(number))
+    elif kind == "bool":
+        cell.number = bool(value)
+    elif kind == "int32" or kind == "date":
         narrow = value
         cell.number = narrow
     else:

@@ -6,14 +6,15 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from _native.columns_layout import LANDED, QUARANTINE, Buffer, Column, ColumnView
+from _native.columns_layout import LANDED, QUARANTINE, Buffer, Column, ColumnView, Promoted
 from _native.columns_rows_py import OFFSET, PARTITION, RECEIVED
 
-TYPECODES = {"int32": "i", "int64": "q", "time": "q"}
+TYPECODES = {"int32": "i", "int64": "q", "time": "q", "date": "i", "double": "d"}
+DECIMAL_BYTES = 16
 
 
 class _Fixed:
-    """A column of int32 or int64."""
+    """A column of numbers of one width."""
 
     def __init__(self, column: Column) -> None:
         self.column = column
@@ -34,6 +35,55 @@ class _Fixed:
         return ColumnView(
             *self.column, len(self.nulls), validity, None, memoryview(self.data).cast("B").toreadonly()
         )
+
+
+class _Bits:
+    """A column of bool; a null is 0."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.rows = 0
+        self.data = bytearray()
+        self.nulls = array("i")
+
+    def append(self, value: Any) -> None:
+        if value is None:
+            self.nulls.append(self.rows)
+        if self.rows % 8 == 0:
+            self.data.append(0)
+        self.data[-1] |= bool(value) << (self.rows % 8)
+        self.rows += 1
+
+    def nbytes(self) -> int:
+        return len(self.data) + _validity_bytes(self.rows, self.nulls)
+
+    def view(self) -> ColumnView:
+        validity = _validity(self.rows, self.nulls)
+        data = memoryview(self.data).toreadonly()
+        return ColumnView(*self.column, len(self.nulls), validity, None, data)
+
+
+class _Decimals:
+    """A column of decimals; a value is the number times 10 to the DECIMAL_SCALE."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.data = bytearray()
+        self.nulls = array("i")
+
+    def append(self, value: Any) -> None:
+        if value is None:
+            self.nulls.append(len(self.data) // DECIMAL_BYTES)
+            value = 0
+        self.data += value.to_bytes(DECIMAL_BYTES, "little", signed=True)
+
+    def nbytes(self) -> int:
+        return len(self.data) + _validity_bytes(len(self.data) // DECIMAL_BYTES, self.nulls)
+
+    def view(self) -> ColumnView:
+        validity = _validity(len(self.data) // DECIMAL_BYTES, self.nulls)
+        data = memoryview(self.data).toreadonly()
+        return ColumnView(*self.column, len(self.nulls), validity, None, data)
 
 
 class _Bytes:
@@ -90,19 +140,19 @@ class _Map:
 class ColumnBuffers:
     """Rows of one lane, hour and table in the order of appending; `quarantine`: the table with a reason.
 
-    Land it at BUFFER_BYTES_MAX bytes at the latest. Once `buffers()` views are held, appending raises
-    BufferError.
+    `columns` are promoted ones, behind those that every table has; the quarantine has none. Land it at
+    BUFFER_BYTES_MAX bytes at the latest. Once `buffers()` views are held, appending raises BufferError.
     """
 
-    def __init__(self, *, quarantine: bool = False) -> None:
+    def __init__(self, *, quarantine: bool = False, columns: Sequence[Promoted] = ()) -> None:
+        self.layout = QUARANTINE if quarantine else (*LANDED, *(column.column for column in columns))
         self.quarantine = quarantine
         self.rows = 0
         self.received_us_min: int | None = None
         self.received_us_max: int | None = None
         self.spans: dict[int, tuple[int, int, int]] = {}
         """By Kafka partition: first offset, last offset + 1, rows."""
-        layout = QUARANTINE if quarantine else LANDED
-        self._columns = [_column(column) for column in layout]
+        self._columns = [_column(column) for column in self.layout]
 
     @property
     def nbytes(self) -> int:
@@ -129,9 +179,13 @@ class ColumnBuffers:
         return [column.view() for column in self._columns]
 
 
-def _column(column: Column) -> _Fixed | _Bytes | _Map:
+def _column(column: Column) -> _Fixed | _Bits | _Decimals | _Bytes | _Map:
     if column.kind in TYPECODES:
         return _Fixed(column)
+    if column.kind == "bool":
+        return _Bits(column)
+    if column.kind == "decimal":
+        return _Decimals(column)
     return _Map(column) if column.kind == "map" else _Bytes(column)
 
 

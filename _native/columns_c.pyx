@@ -7,9 +7,11 @@ record that is not plainly ours goes through `columns_rows_py`, so both twins ma
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from _native.columns_buffers_c cimport ColumnBuffers, headrace_table_append, raise_failed
+from _native.columns_lift_c cimport Lift, lift_function
 from _native.columns_walk cimport *
 
-from _native.columns_layout import OFFSET_MAX, QUARANTINE, TIME_US_MAX, Fed
+from _native.columns_layout import CLOCK_AHEAD_US_MAX, OFFSET_MAX, QUARANTINE, TIME_US_MAX, Fed
+from _native.columns_promoted_py import Promotion
 from _native.columns_py import CORRUPT_ROWS_MAX as CORRUPT_MAX
 from _native.columns_py import is_abort, place
 from _native.columns_rows_py import REASON, row_of
@@ -33,44 +35,43 @@ if HEADER_NAMES != tuple(headrace_header_names[at].decode() for at in range(HEAD
     raise ImportError("columns_row.h has other headers than _native/record.py")
 if len(QUARANTINE) != COLUMNS_QUARANTINE or REASON != AT_REASON:
     raise ImportError("columns_row.h has other columns than _native/columns_layout.py")
+if HEADRACE_CLOCK_AHEAD_US_MAX != CLOCK_AHEAD_US_MAX:
+    raise ImportError("columns_walk.h has another bound than _native/columns_layout.py")
 
 
 cdef class Decoder:
-    """Rows of one lane's fetches into the table of their hour. One feed at a time.
-
-    `table_of(hour, quarantine)` gives the buffers of an hour since 1970 UTC, asked once in a feed;
-    `quarantine` is asked for rows that the sink itself could not take, and has that layout. `grace_us`: a
-    receive time that is earlier than the append time by more is not believed. `record_bytes_max` bounds what
-    one batch inflates to, and one feed ends with the batch by which it has walked that many bytes.
-    `quarantine_topic`: the topic holds the collectors' quarantine, all its tables have that layout.
-    """
+    """See `columns_py.Decoder`. One feed at a time: its memory serves the next one."""
 
     cdef readonly object table_of
     cdef readonly object grace_us
     cdef readonly size_t record_bytes_max
     cdef readonly bint quarantine_topic
+    cdef readonly object promotion
+    cdef Lift lift
     cdef object inflater
+    cdef bint feeding
 
-    def __init__(self, table_of, *, grace_us, record_bytes_max, quarantine_topic=False):
+    def __init__(self, table_of, *, grace_us, record_bytes_max, quarantine_topic=False, columns=()):
         self.table_of = table_of
         self.grace_us = grace_us
         self.record_bytes_max = record_bytes_max
         self.quarantine_topic = quarantine_topic
+        self.promotion = Promotion(columns) if columns and not quarantine_topic else None
+        self.lift = Lift(self.promotion) if self.promotion else None
         self.inflater = Inflater(record_bytes_max)
 
     def feed(self, partition, incarnation, next_offset, batches, aborted):
-        """Take the batches of one fetch of one Kafka partition; does not suspend and raises on no bytes.
-
-        `aborted`: (producer id, first offset) as the fetch answered. A batch cut off at the end is left.
-        What the feed did not take must be fetched again from `Fed.next_offset`: `aborted` belongs to one
-        fetch.
-        """
+        """See `columns_py.Decoder.feed`; RuntimeError where another feed is under way."""
+        if self.feeding:
+            raise RuntimeError("a decoder takes one feed at a time")
         cdef _Feed feed = _Feed(self, partition, incarnation, next_offset)
+        self.feeding = True
         try:
             feed.take_all(batches, aborted)
+            return feed.fed()
         finally:
             feed.release()
-        return feed.fed()
+            self.feeding = False
 
 
 cdef class _Bound:
@@ -90,6 +91,7 @@ cdef class _Feed:
     cdef size_t walked
     cdef int64_t quarantined, appended_us_max
     cdef list skipped, holes
+    cdef dict nulled
     cdef object last_batch
 
     def __cinit__(self, Decoder decoder, partition, incarnation, next_offset):
@@ -98,6 +100,10 @@ cdef class _Feed:
         self.tables = {}
         self.skipped = []
         self.holes = []
+        self.nulled = {}
+        if decoder.lift is not None:
+            decoder.lift.begin()
+            self.walk.lift, self.walk.lift_context = lift_function, decoder.lift.state
         self.walk.place.partition = partition
         self.walk.place.incarnation = incarnation
         self.walk.place.grace_us = min(decoder.grace_us, GRACE_US_MAX)
@@ -206,6 +212,8 @@ cdef class _Feed:
         bound = self.bound(place(row, self.decoder.grace_us), reason is not None)
         if reason is not None:
             row[REASON] = reason.encode()
+        elif self.decoder.promotion is not None:
+            row = self.decoder.promotion.promote(row, self.nulled)
         bound.buffers.append_row(row)
         self.count(bound, reason is not None)
         return 0
@@ -274,6 +282,9 @@ cdef class _Feed:
         for (hour, quarantine), bound in self.tables.items():
             if not quarantine and bound.bound.rows:
                 hours[hour] = bound.bound.rows
+        if self.decoder.lift is not None:
+            for name, count in self.decoder.lift.counted().items():
+                self.nulled[name] = self.nulled.get(name, 0) + count
         return Fed(
             self.walk.next_offset,
             self.walk.rows,
@@ -283,6 +294,7 @@ cdef class _Feed:
             self.last_batch,
             self.appended_us_max,
             hours,
+            self.nulled,
         )
 
 

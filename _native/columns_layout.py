@@ -6,6 +6,10 @@
     int32     -                4 bytes a row, native order   int32
     int64     -                8 bytes a row, native order   int64
     time      -                8 bytes a row, native order   timestamp[us, UTC]
+    date      -                4 bytes a row, native order   date32 (days since 1970)
+    bool      -                1 bit a row, lowest first     bool
+    double    -                8 bytes a row, native order   float64
+    decimal   -                16 bytes a row, little-endian decimal128(38, 9)
     map       int32, rows + 1  -, two children of kind text  map<utf8, utf8>
 
 A validity buffer has one bit a row, lowest first, 1 = there is a value; without nulls there is none. A null
@@ -18,7 +22,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-Kind: TypeAlias = Literal["text", "bytes", "int32", "int64", "time", "map"]
+Kind: TypeAlias = Literal[
+    "text", "bytes", "int32", "int64", "time", "map", "date", "bool", "double", "decimal"
+]
+PromotedType: TypeAlias = Literal["string", "bool", "int64", "double", "decimal", "timestamp", "date", "json"]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 # int32 offsets end at 2 GiB: whoever fills a table lands it at this many bytes at the latest. One feed adds
@@ -30,6 +37,9 @@ TIME_US_MAX: Final = (
 )
 # Clocks that follow a time server are apart by milliseconds; by a second only when something is wrong.
 CLOCK_AHEAD_US_MAX: Final = 1_000_000
+DECIMAL_DIGITS: Final = 38
+DECIMAL_SCALE: Final = 9  # digits of fraction: what money and measures need, and 29 digits before them
+PROMOTED_MAX: Final = 256  # columns of a table beside the landed ones
 OFFSET_MAX: Final = (1 << 63) - (1 << 32)  # so that offset + int32 stays an int64
 
 
@@ -38,6 +48,31 @@ class Column(NamedTuple):
 
     name: str
     kind: Kind
+
+
+PROMOTED_KINDS: Final[dict[PromotedType, Kind]] = {
+    "string": "text",
+    "bool": "bool",
+    "int64": "int64",
+    "double": "double",
+    "decimal": "decimal",
+    "timestamp": "time",
+    "date": "date",
+    "json": "text",
+}
+
+
+class Promoted(NamedTuple):
+    """A column lifted from the payload: the keys that lead to it from the top, and what is expected there."""
+
+    name: str
+    path: tuple[str, ...]
+    type: PromotedType
+
+    @property
+    def column(self) -> Column:
+        """As the table has it."""
+        return Column(self.name, PROMOTED_KINDS[self.type])
 
 
 class ColumnView(NamedTuple):
@@ -100,3 +135,6 @@ class Fed:
     hours: dict[int, int] = field(
         default_factory=dict
     )  # rows by hour since 1970 UTC, quarantined ones left out
+    nulled: dict[str, int] = field(
+        default_factory=dict
+    )  # by promoted column: values that are null because they had another type

@@ -16,7 +16,8 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from _native.columns_buffers_py import ColumnBuffers
-from _native.columns_layout import CLOCK_AHEAD_US_MAX, OFFSET_MAX, TIME_US_MAX, Fed
+from _native.columns_layout import CLOCK_AHEAD_US_MAX, OFFSET_MAX, TIME_US_MAX, Fed, Promoted
+from _native.columns_promoted_py import Promotion
 from _native.columns_record_py import MalformedError, read_slice, read_varint
 from _native.columns_rows_py import (
     ACK,
@@ -80,15 +81,23 @@ class Decoder:
     receive time that is earlier than the append time by more is not believed. `record_bytes_max` bounds what
     one batch inflates to, and one feed ends with the batch by which it has walked that many bytes.
     `quarantine_topic`: the topic holds the collectors' quarantine, all its tables have that layout.
+    `columns`: what is lifted from the payload, as the tables of `table_of` have it; not of quarantine rows.
     """
 
     def __init__(
-        self, table_of: TableOf, *, grace_us: int, record_bytes_max: int, quarantine_topic: bool = False
+        self,
+        table_of: TableOf,
+        *,
+        grace_us: int,
+        record_bytes_max: int,
+        quarantine_topic: bool = False,
+        columns: Sequence[Promoted] = (),
     ) -> None:
         self.table_of = table_of
         self.grace_us = grace_us
         self.record_bytes_max = record_bytes_max
         self.quarantine_topic = quarantine_topic
+        self.promotion = Promotion(columns) if columns and not quarantine_topic else None
 
     def feed(
         self,
@@ -192,6 +201,8 @@ class _Walk:
         if reason is None:
             self.fed.rows += 1
             self.fed.hours[hour] = self.fed.hours.get(hour, 0) + 1
+            if self._decoder.promotion:
+                row = self._decoder.promotion.promote(row, self.fed.nulled)
         else:
             self.fed.quarantined += 1
             row[REASON] = reason.encode()

@@ -22,6 +22,9 @@ typedef struct {
     headrace_place place;
     headrace_row row;
     headrace_bound *bound[HEADRACE_BOUND_MAX];
+    /* fills the promoted columns; NULL where there are none */
+    int (*lift)(void *context, headrace_cell *cells);
+    void *lift_context;
     /* the batch */
     const unsigned char *data;
     size_t size, at, stop, rest; /* the record under way begins at `at`, its key at `rest` */
@@ -105,6 +108,11 @@ static int headrace_walk_records(headrace_walk *walk) {
             headrace_bound *bound = headrace_bound_of(walk, walk->hour);
             if (bound == NULL)
                 return HEADRACE_TABLE;
+            if (walk->lift != NULL) {
+                int told = walk->lift(walk->lift_context, walk->row.cells);
+                if (told)
+                    return told > 0 ? HEADRACE_ODD : told;
+            }
             int failed = headrace_table_append(
                 bound->table, walk->row.cells, walk->row.headers.pairs, walk->row.headers.pairs_count);
             if (failed)

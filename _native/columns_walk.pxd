@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
-from _native.columns_buffers_c cimport headrace_cell, headrace_pair, headrace_table
+from _native.columns_buffers_c cimport headrace_cell, headrace_table
+from _native.columns_lift_c cimport lift_cells
 
 cdef extern from "crc32c.h":
     void headrace_crc_prepare() noexcept nogil
@@ -11,7 +12,7 @@ cdef extern from "crc32c.h":
 cdef extern from "columns_walk.h":
     const size_t HEADRACE_HEAD_BYTES
     const int HEADRACE_MAGIC, HEADRACE_ENDED, HEADRACE_ODD, HEADRACE_HOLE, HEADRACE_TABLE
-    const int COLUMNS_QUARANTINE, HEADERS, AT_RECEIVED, AT_REASON
+    const int COLUMNS_QUARANTINE, HEADERS, AT_REASON, HEADRACE_CLOCK_AHEAD_US_MAX
     const char **headrace_header_names
     ctypedef struct headrace_slice:
         const unsigned char *at
@@ -34,6 +35,8 @@ cdef extern from "columns_walk.h":
     ctypedef struct headrace_walk:
         headrace_place place
         headrace_row row
+        lift_cells lift
+        void *lift_context
         const unsigned char *data
         size_t size, at, stop, rest
         int64_t base_offset, first_timestamp, max_timestamp, least

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from _native import columns_buffers_c, columns_buffers_py, columns_c, columns_py
-from _native.columns import Fed
+from _native.columns import Fed, Promoted
 from _native.hash import crc32c
 from sink.table import wrap
 
@@ -101,7 +101,11 @@ class Landing:
     twin = "cython"  # where the test does not say; a module's fixture may set it
 
     def __init__(
-        self, record_bytes_max: int = MIB, quarantine_topic: bool = False, twin: str | None = None
+        self,
+        record_bytes_max: int = MIB,
+        quarantine_topic: bool = False,
+        twin: str | None = None,
+        columns: Sequence[Promoted] = (),
     ) -> None:
         self.tables: dict[tuple[int, bool], Any] = {}
         self.asked: list[tuple[int, bool]] = []
@@ -111,14 +115,18 @@ class Landing:
             grace_us=GRACE_US,
             record_bytes_max=record_bytes_max,
             quarantine_topic=quarantine_topic,
+            columns=columns,
         )
+        self.columns = columns
         self.quarantine_topic = quarantine_topic
 
     def table_of(self, hour: int, quarantine: bool) -> Any:
         key = (hour, quarantine)
         self.asked.append(key)
         if key not in self.tables:
-            self.tables[key] = self.kind.buffers(quarantine=quarantine or self.quarantine_topic)
+            self.tables[key] = self.kind.buffers(
+                quarantine=quarantine or self.quarantine_topic, columns=self.columns
+            )
         return self.tables[key]
 
     def feed(self, data: bytes, next_offset: int = 0, aborted: Iterable[tuple[int, int]] = ()) -> Fed:

@@ -166,7 +166,7 @@ def compare(
     return told[0]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     fetches(),
     st.integers(0, 8),
@@ -180,7 +180,7 @@ def test_the_twins_make_the_same_of_any_records(
     compare(data, next_offset, aborted, record_bytes_max, quarantine)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     RECORDS,
     st.integers(0, 4),

@@ -1,0 +1,73 @@
+"""Promoted columns: the Cython twin against its specification, on any payload."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+from columns_stand import TWINS, Landing, batch_of, headers_of, seen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from _native.columns import Promoted, PromotedType
+
+
+def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(["v", "é", "w"]), inner, max_size=3)
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**21), 10**21),
+    st.floats(allow_nan=False),
+    st.text(max_size=8),
+    st.decimals(allow_nan=False, allow_infinity=False, places=10).map(str),
+    st.dates().map(str),
+    st.datetimes().map(lambda one: one.isoformat()),
+)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=2), objects(inner)), max_leaves=8
+)
+NUMBERS = st.from_regex(r"\A-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,7})?\Z", fullmatch=True)
+COLUMNS = [
+    Promoted(f"{where}_{kind}", path, kind)
+    for kind in get_args(PromotedType)
+    for where, path in (("as", ("v",)), ("deep", ("é", "v")))
+]
+
+
+def compare(payloads: list[bytes]) -> None:
+    made = []
+    for name in TWINS:
+        landing = Landing(twin=name, columns=COLUMNS)
+        fed = landing.feed(batch_of([(b"k", payload, headers_of(n)) for n, payload in enumerate(payloads)]))
+        made.append((fed, seen(landing)))
+    assert made[0] == made[1]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(objects(JSON), min_size=1, max_size=4), st.booleans())
+def test_the_twins_lift_the_same_of_any_json(values: list[Any], ascii_only: bool) -> None:
+    compare([json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "replace") for value in values])
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(NUMBERS, min_size=1, max_size=4), st.booleans())
+def test_the_twins_read_the_same_numbers(written: list[str], quoted: bool) -> None:
+    mark = '"' if quoted else ""
+    compare([f'{{"v":{mark}{one}{mark}}}'.encode() for one in written])
+
+
+@settings(max_examples=80, deadline=None)
+@given(objects(JSON), st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), min_size=1, max_size=3))
+def test_the_twins_lift_the_same_of_mutated_payloads(value: Any, edits: list[tuple[int, int]]) -> None:
+    payload = bytearray(json.dumps(value).encode())
+    for at, byte in edits:
+        payload[at % len(payload)] = byte
+    compare([bytes(payload), b'{"v":1}'])
+
+
+@given(st.binary(max_size=30))
+def test_the_twins_lift_the_same_of_any_string(raw: bytes) -> None:
+    compare([b'{"v":"%s"}' % raw, b'{"\\u00e9":{"v":%s}}' % raw, raw])
