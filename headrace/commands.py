@@ -18,13 +18,14 @@ import structlog
 import typer
 from rich.console import Console
 
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, SettingsError
 from headrace.whereabouts import find
 from sink.errors import SinkError
 
 Engine = Literal["duckdb", "spark", "athena"]
 
 EXIT_NOT_PROVED = 1
+EXIT_NOT_IN_ORDER = 1
 EXIT_MENDABLE = 2
 PIPED_COLUMNS = 140  # a pipe has no width of its own; names must not be broken in it
 
@@ -170,6 +171,42 @@ def show_source(
     recipes.show(find(config, data), name, console(), url=url, sdk=sdk, keys=keys)
 
 
+def doctor(
+    config: Config = None,
+    data: Data = None,
+    lake: Lake = None,
+    kafka: Kafka = None,
+    json: Json = False,
+) -> None:
+    """Try Kafka, lake, disks, clocks and rights; say what to do. Exit code 1: something must be mended."""
+    from headrace import doctor as checks
+    from headrace.checkup import Check
+
+    quiet()
+    screen = console()
+    done: list[Check] = []
+
+    def tell(check: Check) -> None:
+        if not json:
+            checks.show(check, done[-1] if done else None, screen)
+        done.append(check)
+
+    async def examine() -> None:
+        async for check in checks.examine(find(config, data, lake, kafka), config):
+            tell(check)
+
+    try:
+        asyncio.run(examine())
+    except SettingsError as error:
+        tell(Check("settings", "wrong", str(error), "mend it; headrace sources check FILE reads it again"))
+    if json:
+        print_json(checks.as_json(done))
+    else:
+        checks.show_end(done, screen)
+    if not checks.in_order(done):
+        raise typer.Exit(EXIT_NOT_IN_ORDER)
+
+
 def quiet() -> None:
     """What programs log is not for the terminal: a command says itself what is wrong."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -191,4 +228,5 @@ def register(app: typer.Typer, sources: typer.Typer) -> None:
     app.command("verify")(verify)
     app.command("query")(query)
     app.command("tail")(tail)
+    app.command("doctor")(doctor)
     sources.command("show")(show_source)
