@@ -2,7 +2,7 @@
 
 Takes the lock beside this file, gives the class path, every file on it checked by SHA-256; what is missing
 is downloaded through jgo's artifact resolution: from the repositories of jgo's own configuration
-(`[repositories]` in ~/.config/jgo.conf), then from Maven Central.
+(`[repositories]` in ~/.config/jgo.conf), then from Maven Central, unless one there is named `central`.
 
     kafka.lock    one jar a line, in class path order:  group:artifact:version  SHA-256  size (bytes)
 
@@ -198,13 +198,13 @@ def _context(cache: Path, add: Callable[[int], None]) -> Any:
     def reported(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
         yield add
 
+    repositories = dict(jgo.config.GlobalSettings.load().repositories)
+    for name, address in jgo.maven.MavenContext().remote_repos.items():
+        repositories.setdefault(name, address)
     return jgo.maven.MavenContext(
         resolver=jgo.maven.PythonResolver(progress_callback=reported),
         repo_cache=cache,
-        remote_repos={
-            **jgo.config.GlobalSettings.load().repositories,
-            **jgo.maven.MavenContext().remote_repos,
-        },
+        remote_repos=repositories,
         timeout=SILENCE_SECONDS_MAX,
     )
 
