@@ -73,10 +73,7 @@ def test_kafka_keeps_its_port_and_its_data_through_stop_and_kill_and_ignores_ctr
     assert stand.bootstrap_servers == servers
     assert (stand.home / "data" / "meta.properties").read_text() == cluster
     assert end_offsets(servers, topic) == {0: 20}
-    assert (
-        "started (kafka.server.KafkaRaftServer)" in stand.broker.log.read_text()
-        or "Kafka Server started" in (stand.broker.log.read_text())
-    )
+    assert stand.broker.log.read_text().count("Kafka Server started") == 3
 
 
 def test_a_kafka_ends_with_its_supervisor_and_the_next_start_goes_on(stand: KafkaStand) -> None:
@@ -113,6 +110,12 @@ def test_a_kafka_whose_port_was_taken_meanwhile_says_so(stand: KafkaStand) -> No
     assert str(stand.broker.ports.controller) in str(error)
 
 
+def filled(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65536))
+
+
 @pytest.mark.may_skip
 def test_a_kafka_whose_disk_is_full_says_so(kafka_jars: None, tmp_path: Path) -> None:
     small = tmp_path / "small"
@@ -127,10 +130,8 @@ def test_a_kafka_whose_disk_is_full_says_so(kafka_jars: None, tmp_path: Path) ->
         stand.start()
         topic = topic_made(stand.bootstrap_servers)
         filler = small / "filler"
-        with filler.open("wb") as file, pytest.raises(OSError, match="No space"):
-            while True:
-                file.write(b"x" * 65536)
-                file.flush()
+        with pytest.raises(OSError, match="No space"):
+            filled(filler)
         producer = Producer({"bootstrap.servers": stand.bootstrap_servers, "message.timeout.ms": 3000})
         for _ in range(100):
             producer.produce(topic, os.urandom(50_000))
