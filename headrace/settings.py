@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from _native.record import TOPIC_QUARANTINE
@@ -63,6 +63,14 @@ class Settings(BaseSettings):
     spool: door.SpoolSettings = door.SpoolSettings()
     sink: landing.SinkSettings = landing.SinkSettings()
     limits: door.LimitSettings = door.LimitSettings()
+
+    @field_validator("topics")
+    @classmethod
+    def _plain_quarantine(cls, topics: dict[str, TopicSettings]) -> dict[str, TopicSettings]:
+        quarantine = topics.get(TOPIC_QUARANTINE)
+        if quarantine is not None and quarantine.columns:
+            raise ValueError(f"{TOPIC_QUARANTINE}.columns: expected none, what is there may not even be JSON")
+        return topics
 
     @classmethod
     def settings_customise_sources(

@@ -7,10 +7,11 @@ partition the range of offsets that they came from.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from _native.columns import BUFFER_BYTES_MAX, ColumnBuffers, Fed
+from _native.columns import BUFFER_BYTES_MAX, ColumnBuffers, Fed, Promoted
 from _native.record import TOPIC_QUARANTINE
 from sink.entry import ENTRY_BYTES_MAX, OffsetRange
 
@@ -54,20 +55,21 @@ class Span:
 class Generation:
     """Rows that are not landed yet, of one lane; nothing in here suspends."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, columns: Sequence[Promoted] = ()) -> None:
         self.tables: dict[tuple[int, bool], ColumnBuffers] = {}
         self.spans: dict[int, Span] = {}
         self.hours: Counter[int] = Counter()
         self.rows = 0
         self.quarantined = 0
         self.opened_us: int | None = None
+        self._columns = columns
         self._all_quarantine = topic == TOPIC_QUARANTINE  # its own rows have a reason, too
 
     def table_of(self, hour: int, quarantine: bool) -> ColumnBuffers:
         """The buffers of an hour since 1970 UTC: of the table, or of the sink's quarantine rows."""
         buffers = self.tables.get((hour, quarantine))
         if buffers is None:
-            buffers = ColumnBuffers(quarantine=quarantine or self._all_quarantine)
+            buffers = ColumnBuffers(quarantine=quarantine or self._all_quarantine, columns=self._columns)
             self.tables[hour, quarantine] = buffers
         return buffers
 

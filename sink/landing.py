@@ -72,6 +72,7 @@ class Landing:
             grace_us=int(table.seal_grace_seconds * 1_000_000),
             record_bytes_max=RECORD_BYTES_MAX,
             quarantine_topic=lane.topic == TOPIC_QUARANTINE,
+            columns=table.promoted,
         )
         self._commit: asyncio.Task[Committed | Lost] | None = None
         self._commit_began = 0.0
@@ -226,6 +227,7 @@ class Landing:
             self.lane.drop()  # taking it again says what is to be done
         if self.lane.taken:  # else a commit failed meanwhile, and all was dropped
             self.lane.note(at, fed)
+            metrics.count_nulled(self.topic, fed.nulled)
 
     async def _begin_commit(self) -> None:
         self.trouble.begin(Stage.COMMIT)

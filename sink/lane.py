@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from _native.columns import ColumnBuffers, Fed
+from _native.columns import ColumnBuffers, Fed, Promoted
 from sink.commit_log import CommitLog, LogHead, Lost, Position
 from sink.completion import show, upload_of
 from sink.entry import Entry, Gap, LandedFile, OffsetRange, PlacedBy, hour_text, parse_entry
@@ -58,6 +58,7 @@ class Lane:
         writer: str,
         now_us: Callable[[], int],
         threads: Executor,
+        columns: Sequence[Promoted] = (),
     ) -> None:
         """`writer` names this process for people; Parquet is written in `threads`."""
         self.topic = topic
@@ -72,7 +73,8 @@ class Lane:
         self._uploads = Uploads(store, topic, lane, grace_us=grace_us, threads=threads)
         self._head = LogHead()
         self._positions: dict[int, Position] = {}
-        self._open = Generation(topic)
+        self._columns = columns
+        self._open = Generation(topic, columns)
         self._leaving: Generation | None = None
 
     async def take(self, topic_id: str, starts: Mapping[int, int]) -> dict[int, Position]:
@@ -195,7 +197,8 @@ class Lane:
         assert self.taken, "a lane must be taken before it commits"
         assert self._leaving is None, "one commit at a time"
         assert self._open.spans, "nothing to commit"
-        leaving, self._leaving, self._open = self._open, self._open, Generation(self.topic)
+        leaving = self._leaving = self._open
+        self._open = Generation(self.topic, self._columns)
         committed = False
         try:
             self._check_topic(self._head.topic_id, topic_id)
@@ -217,7 +220,7 @@ class Lane:
     def drop(self) -> None:
         """Forget everything that is not committed. The lane must be taken before it is fed again."""
         self.taken = False
-        self._open = Generation(self.topic)
+        self._open = Generation(self.topic, self._columns)
 
     def _told(self, entry: Entry) -> Committed:
         nbytes = sum(file.bytes for file in entry.files)

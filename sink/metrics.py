@@ -6,6 +6,7 @@ live ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -20,6 +21,11 @@ ROWS_QUARANTINED: Final = Counter(
 )
 OFFSETS_SKIPPED: Final = Counter(
     "headrace_offsets_skipped", "Offsets without a record of a client: control, aborted", ("topic",)
+)
+COLUMNS_NULLED: Final = Counter(
+    "headrace_columns_nulled",
+    "Values that are null in a promoted column because the payload has another type there",
+    ("topic", "column"),
 )
 FILES_LANDED: Final = Counter("headrace_files_landed", "Parquet files that became visible", ("topic",))
 BYTES_LANDED: Final = Counter("headrace_bytes_landed", "Bytes of visible Parquet files", ("topic",))
@@ -59,3 +65,9 @@ def count_commit(topic: str, committed: Committed, seconds: float) -> None:
     OFFSETS_SKIPPED.labels(topic).inc(committed.skipped)
     FILES_LANDED.labels(topic).inc(committed.files)
     BYTES_LANDED.labels(topic).inc(committed.nbytes)
+
+
+def count_nulled(topic: str, nulled: Mapping[str, int]) -> None:
+    """Count values that one feed could not put into promoted columns, by column."""
+    for column, count in nulled.items():
+        COLUMNS_NULLED.labels(topic, column).inc(count)

@@ -20,10 +20,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from _native.columns import ColumnBuffers
+from _native.columns import QUARANTINE, ColumnBuffers
 from sink.table import wrap
 
 FORMAT: Final = "1"
+OWN_NAMES: Final = frozenset(column.name for column in QUARANTINE)
 ZSTD_LEVEL: Final = 1
 ROW_GROUP_ROWS_MAX: Final = 1 << 18
 DICTIONARY: Final = (
@@ -43,6 +44,15 @@ DICTIONARY: Final = (
     "reason",
 )
 DELTA: Final = ("event_time", "received_at", "appended_at", "sequence", "kafka_offset", "position")
+# Of promoted columns by kind; doubles and decimals stay plain. A dictionary that grows too large is given up
+# by the writer within the file.
+DICTIONARY_KINDS: Final = ("text",)
+DELTA_KINDS: Final = ("int64", "time", "date")
+# Nobody filters by these; their smallest and largest values would fill page headers and footers.
+NO_STATISTICS: Final = ("payload", "payload_bytes", "user_agent", "attributes")
+PAGE_BYTES: Final = 1 << 20
+BATCH_ROWS_MIN: Final = 64
+BATCH_ROWS_MAX: Final = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,11 @@ def write(buffers: ColumnBuffers, *, footer: Mapping[str, str]) -> FileImage:
     assert buffers.received_us_max is not None
     table = wrap(buffers)
     names = table.column_names
+    promoted = [column for column in buffers.layout if column.name not in OWN_NAMES]
+    dictionary = [name for name in DICTIONARY if name.partition(".")[0] in names]
+    dictionary += [column.name for column in promoted if column.kind in DICTIONARY_KINDS]
+    delta = [name for name in DELTA if name in names]
+    delta += [column.name for column in promoted if column.kind in DELTA_KINDS]
     out = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(_metadata(buffers, footer)),
@@ -75,9 +90,12 @@ def write(buffers: ColumnBuffers, *, footer: Mapping[str, str]) -> FileImage:
         row_group_size=ROW_GROUP_ROWS_MAX,
         compression="zstd",
         compression_level=ZSTD_LEVEL,
-        use_dictionary=[name for name in DICTIONARY if name.partition(".")[0] in names],
-        column_encoding={name: "DELTA_BINARY_PACKED" for name in DELTA if name in names},
+        use_dictionary=dictionary,
+        column_encoding=dict.fromkeys(delta, "DELTA_BINARY_PACKED"),
+        write_statistics=[name for name in names if name not in NO_STATISTICS],
         write_page_index=True,
+        data_page_size=PAGE_BYTES,
+        write_batch_size=_batch_rows(buffers),
         data_page_version="1.0",
         coerce_timestamps="us",
     )
@@ -86,6 +104,11 @@ def write(buffers: ColumnBuffers, *, footer: Mapping[str, str]) -> FileImage:
     return FileImage(
         data, buffers.rows, checksum, buffers.received_us_min, buffers.received_us_max, dict(buffers.spans)
     )
+
+
+def _batch_rows(buffers: ColumnBuffers) -> int:
+    """Rows after which the writer looks whether a page is full: a page's worth of them."""
+    return min(max(PAGE_BYTES * buffers.rows // buffers.nbytes, BATCH_ROWS_MIN), BATCH_ROWS_MAX)
 
 
 def _metadata(buffers: ColumnBuffers, footer: Mapping[str, str]) -> dict[str, str]:

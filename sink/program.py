@@ -195,6 +195,7 @@ class Program:
             writer=self._writer,
             now_us=_clock_us,
             threads=self._threads,
+            columns=table.promoted,
         )
         return Landing(
             lane,

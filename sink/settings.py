@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from _native.columns_layout import LANDED, PROMOTED_MAX, Promoted, PromotedType
+from _native.scan_plan import KEY_BYTES_MAX, PATH_KEYS_MAX
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$")]
 
 OnGap = Literal["stop", "record"]
@@ -42,7 +46,17 @@ class ColumnSettings(Part):
     """[topics.NAME.columns] NAME = { path, type }: a typed column lifted from the payload."""
 
     path: str = Field(pattern=r"^\$(\.[^.\[\]\s]+)+$", description="JSON path, as $.properties.price")
-    type: Literal["string", "bool", "int64", "double", "decimal", "timestamp", "date", "json"]
+    type: PromotedType
+
+    @field_validator("path")
+    @classmethod
+    def _walkable(cls, path: str) -> str:
+        keys = path.split(".")[1:]
+        if len(keys) > PATH_KEYS_MAX:
+            raise ValueError(f"expected at most {PATH_KEYS_MAX} keys, got {len(keys)}")
+        if any(len(key.encode()) > KEY_BYTES_MAX for key in keys):
+            raise ValueError(f"expected keys of at most {KEY_BYTES_MAX} bytes each")
+        return path
 
 
 class TableSettings(Part):
@@ -62,7 +76,29 @@ class TableSettings(Part):
         "stop",
         description="what to do when Kafka's log was cut, made anew, or lost what was not landed",
     )
-    columns: dict[str, ColumnSettings] = Field({}, description="promoted columns")
+    columns: dict[ColumnName, ColumnSettings] = Field(
+        {}, max_length=PROMOTED_MAX, description="promoted columns; a type change needs a new name"
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _apart(cls, columns: dict[str, ColumnSettings]) -> dict[str, ColumnSettings]:
+        # Query engines take names without regard to case, so names that differ by it alone are one.
+        taken = {column.name: "a landed column" for column in LANDED}
+        taken |= dict.fromkeys(("date", "hour"), "part of a file's path")
+        for name in columns:
+            if name.lower() in taken:
+                raise ValueError(f"{name} is {taken[name.lower()]}: expected another name")
+            taken[name.lower()] = "there already, but for upper case"
+        return columns
+
+    @property
+    def promoted(self) -> tuple[Promoted, ...]:
+        """The promoted columns, as the decoder takes them."""
+        return tuple(
+            Promoted(name, tuple(column.path.split(".")[1:]), column.type)
+            for name, column in self.columns.items()
+        )
 
 
 class SinkSettings(Part):
