@@ -103,7 +103,14 @@ def row_at(partition: int, offset: int, incarnation: int = 0) -> list[Any]:
 
 
 def feed(
-    lane: Lane, partition: int, rows: int, *, hour: int = HOUR, quarantined: int = 0, skipped: int = 0
+    lane: Lane,
+    partition: int,
+    rows: int,
+    *,
+    hour: int = HOUR,
+    quarantined: int = 0,
+    skipped: int = 0,
+    epoch: int = 1,
 ) -> None:
     """What a decoder makes of batches: rows, then quarantined ones, then skipped offsets."""
     before = lane.position(partition)
@@ -111,7 +118,7 @@ def feed(
         table = lane.table_of(hour, offset >= before.next + rows)
         table.append(row_at(partition, offset, before.incarnation))
     next_ = before.next + rows + quarantined
-    fed = Fed(next_ + skipped, rows, quarantined, last_batch=(before.next, 1))
+    fed = Fed(next_ + skipped, rows, quarantined, last_batch=(before.next, epoch))
     fed.skipped = [(next_, next_ + skipped, "control")] if skipped else []
     fed.hours = {hour: rows} if rows else {}
     lane.note(partition, fed)

@@ -219,8 +219,9 @@ def test_g3_killed_at_any_step_the_next_owner_lands_each_record_once(
             assert changes.count("complete") == 4
             first = ["create_once", "settle", "upload", "upload", "create_once", "complete"]
             assert changes[:6] == first, "nothing is completed before the entry is there"
-        # Over S3 the second commit repeats the first one's requests: the steps of one are enough there.
-        last = len(changes) if settings.url.startswith("file:") else len(changes) // 2 + 1
+        # Over S3 the second commit repeats the first one's requests, and the store after a step is the store
+        # before the next: the steps of one commit, before each, are enough there.
+        last = len(changes) if settings.url.startswith("file:") else 0 if done else len(changes) // 2 + 1
         for nth in range(1, last + 1):
             async with opened(settings.model_copy(update={"url": f"{settings.url}/{nth}"})) as store:
                 with pytest.raises(Stopped):
