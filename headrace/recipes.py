@@ -144,7 +144,7 @@ def filled(recipe: Recipe, url: str, source: str, key: str) -> str:
 def url_of(found: Whereabouts) -> str:
     """Where the collector of these settings listens, as a client on this machine names it."""
     collector = found.settings.collector
-    if found.collector_url and "port" not in collector.model_fields_set:
+    if found.collector_url:
         return found.collector_url
     host = HOSTS_ANY.get(collector.host, collector.host)
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host

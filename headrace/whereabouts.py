@@ -32,7 +32,7 @@ class Whereabouts:
     data: Path | None
     lake_url: str
     kafka_servers: str
-    collector_url: str = ""  # of the `headrace up` of the data directory
+    collector_url: str = ""  # of the `headrace up` of the data directory, where that was meant
 
     def lake(self) -> LakeSettings:
         """The lake. HeadraceError `lake_unknown` where nothing names one."""
@@ -76,7 +76,7 @@ def find(
         root,
         _as_url(lake) if lake else settings.lake.url or told.get("lake", ""),
         kafka or settings.kafka.bootstrap_servers or told.get("kafka", ""),
-        told.get("collector_url", ""),
+        told.get("collector_url", "") if data is not None or config is None else "",
     )
 
 
