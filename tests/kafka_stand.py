@@ -18,6 +18,7 @@ from headrace.stack.broker_files import Secure
 
 POLL_SECONDS = 0.05
 READ_SECONDS_MAX = 20
+QUIET = {"log_level": 2}  # a broker that is killed on purpose is no news
 
 
 class KafkaStand:
@@ -100,7 +101,7 @@ class KafkaStand:
 def topic_made(bootstrap_servers: str, partitions: int = 1, **config: str) -> str:
     """A new topic with a name of its own; `config` with _ for the dots."""
     name = f"t-{uuid.uuid4().hex[:12]}"
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, **QUIET})
     settings = {key.replace("_", "."): value for key, value in config.items()}
     admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(READ_SECONDS_MAX)
     end_offsets(bootstrap_servers, name)  # waits until every Kafka partition has its leader
@@ -109,7 +110,7 @@ def topic_made(bootstrap_servers: str, partitions: int = 1, **config: str) -> st
 
 def end_offsets(bootstrap_servers: str, topic: str) -> dict[int, int]:
     """End offset of each Kafka partition, as confluent-kafka reads it; waits for leaders."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "stand"})
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "stand", **QUIET})
     deadline = time.monotonic() + READ_SECONDS_MAX
     try:
         while True:
@@ -130,7 +131,7 @@ def records(bootstrap_servers: str, topic: str) -> list[Message]:
     """All records of a topic up to its present end, in order within a Kafka partition (read_committed)."""
     ends = end_offsets(bootstrap_servers, topic)
     consumer = Consumer(
-        {"bootstrap.servers": bootstrap_servers, "group.id": "stand", "enable.auto.commit": False}
+        {"bootstrap.servers": bootstrap_servers, "group.id": "stand", "enable.auto.commit": False, **QUIET}
     )
     found: list[Message] = []
     try:

@@ -25,7 +25,8 @@ PARENT_GONE = 75  # exit code, EX_TEMPFAIL of sysexits.h
 def started(pid: int) -> str | None:
     """What tells a process from a later one with its pid, None if it does not run (or only as a zombie)."""
     if sys.platform != "linux":
-        listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False)  # noqa: S603, S607
+        command = ["ps", "-o", "lstart=", "-p", str(pid)]
+        listed = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
         return "_".join(listed.stdout.decode().split()) or None
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib would double the start-up time
