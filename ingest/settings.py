@@ -124,8 +124,10 @@ class SourceSettings(Part):
     key_by: Literal["user", "anonymous"] = Field(
         "user", description="which id is the record's key where both exist"
     )
-    privacy: PrivacySettings = PrivacySettings()
-    limits: LimitSettings = LimitSettings()
+    privacy: PrivacySettings = Field(PrivacySettings(), description="see [sources.NAME.privacy]")
+    limits: LimitSettings = Field(
+        LimitSettings(), description="the first three of [limits], for this source alone"
+    )
 
 
 def keyless(sources: Mapping[str, SourceSettings]) -> str | None:

@@ -46,7 +46,7 @@ class ColumnSettings(Part):
     """[topics.NAME.columns] NAME = { path, type }: a typed column lifted from the payload."""
 
     path: str = Field(pattern=r"^\$(\.[^.\[\]\s]+)+$", description="JSON path, as $.properties.price")
-    type: PromotedType
+    type: PromotedType = Field(description="type of the column; another one in the payload becomes null")
 
     @field_validator("path")
     @classmethod
