@@ -16,6 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 CACHED_MAX: Final = 8192
+ADDRESS_CHARS_MAX: Final = 64  # a longer one is none, and is not kept in a cache
 HOPS_MAX: Final = 32  # of a forwarding header that are looked at, from the nearest on
 KEPT_BITS: Final = {4: 24, 6: 48}  # truncating: the last octet of IPv4, the last 80 bits of IPv6 are zero
 
@@ -59,6 +60,8 @@ def _hops(headers: Headers) -> list[str]:
 def _plain_hop(text: str) -> str:
     """An address with or without port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80."""
     text = text.strip().strip('"')
+    if len(text) > ADDRESS_CHARS_MAX:
+        return ""
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text

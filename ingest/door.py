@@ -23,7 +23,7 @@ from ingest.counts import Counts
 from ingest.dialects import Dialect, Route
 from ingest.errors import ProduceError, Refusal, Situation
 from ingest.exchange import Answer, Exchange, Incoming
-from ingest.explanation import explain, explain_one, wants_explanation
+from ingest.explanation import explain, explain_one, explain_refusal, wants_explanation
 from ingest.intake import Intake
 from ingest.lobby import Lobby
 from ingest.packing import Outgoing, Packed, Packing
@@ -157,9 +157,11 @@ class Door:
                 return self._packing.one(exchange, one)
             found = self._intake.scanned(exchange, dialect)
         except Refusal as refusal:
-            if debug or not dialect.column.replies[refusal.situation].keeps:
+            if not dialect.column.replies[refusal.situation].keeps:
                 raise
             self._intake.of_unreadable(exchange, dialect)
+            if debug:
+                return explain_refusal(exchange, refusal, self._cors(exchange))
             return self._packing.whole(exchange, refusal.situation)
         if debug:
             stamp = self._packing.stamp(exchange, found)

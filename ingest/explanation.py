@@ -16,6 +16,7 @@ from _native.pack import One, Stamp, append_one, pack
 from _native.scan import ANON, ID, NAME, TIME, TYPE, USER, Scan, text
 from _native.timestamp import parse_us, rfc3339
 from ingest.answers import JSON, NO_STORE, REASON_TEXTS
+from ingest.errors import Refusal
 from ingest.exchange import Answer, Exchange, Headers, parameter
 from ingest.quarantine import cell_of
 from ingest.stamp import type_default
@@ -56,6 +57,12 @@ def explain_one(exchange: Exchange, stamp: Stamp, one: One, cors: Headers) -> An
     append_one(one, stamp, Nowhere())
     said = {"id": one.id, "type": one.type, "name": one.name, "user_id": one.user, "anonymous_id": one.anon}
     event = _verdict({"index": 0, **{key: _shown(value) for key, value in said.items()}}, one.time, None)
+    return _answer(exchange, [event], cors)
+
+
+def explain_refusal(exchange: Exchange, refusal: Refusal, cors: Headers) -> Answer:
+    """Why a body can't be taken apart, where its senders must not be told and it would be kept as it is."""
+    event = {"index": None, "valid": False, "code": refusal.code, "message": str(refusal)}
     return _answer(exchange, [event], cors)
 
 

@@ -68,9 +68,9 @@ def _field_name(head: bytes) -> bytes:
     return b""
 
 
-def value_of(fields: Fields, name: bytes) -> bytes | None:
-    """The first value of a field, None where there is none."""
-    return next((value for key, value in fields if key == name), None)
+def values_of(fields: Fields, name: bytes) -> list[bytes]:
+    """All values of a field."""
+    return [value for key, value in fields if key == name]
 
 
 def as_object(fields: Fields, left_out: frozenset[bytes]) -> tuple[bytes, bool]:

@@ -57,7 +57,7 @@ class Stamper:
             exchange.flags | (RETRY if is_retry(exchange) else 0),
             source.key_by_anonymous,
             shown(client, source.address_rule),
-            agent_of(agent) if agent else None,
+            kept_agent(agent) if agent else None,
             sent_us,
             context,
             CONTENT_JSON,
@@ -107,6 +107,11 @@ def is_retry(exchange: Exchange) -> bool:
     if exchange.query and RETRY_QUERY in exchange.query:
         return parameter(exchange.query, RETRY_QUERY) not in (None, b"", b"0")
     return False
+
+
+def kept_agent(raw: bytes) -> bytes:
+    """A user agent as it is stored; only those of usual length are worth a place in the cache."""
+    return agent_of(raw) if len(raw) <= AGENT_BYTES_MAX else agent_of.__wrapped__(raw)
 
 
 @lru_cache(maxsize=AGENTS_CACHED_MAX)

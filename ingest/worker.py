@@ -100,6 +100,7 @@ class Worker:
             log.info("worker_started", pid=os.getpid(), topics=sorted(self._topics))
             await server.serve(sockets=[listener])
             left = await self._rounds.flush(FLUSH_SECONDS_MAX)
+            door.flush_counts()
             for task in (*telling, gathering, producing):
                 task.cancel()
         if left:

@@ -273,6 +273,7 @@ def test_pages_see_errors_that_come_before_the_source_is_known() -> None:
         ([("x-forwarded-for", "2001:db8::1")], "2001:db8::1"),
         ([("x-forwarded-for", "unknown, 10.1.1.1")], "10.1.1.1"),
         ([("x-forwarded-for", "nonsense")], "10.0.0.1"),
+        ([("x-forwarded-for", "2001:db8::1" + " " * 80 + "x")], "10.0.0.1"),
         ([("forwarded", 'for=203.0.113.9;proto=https, for="[2001:db8::9]:80"')], "2001:db8::9"),
         ([("forwarded", "proto=https;For=203.0.113.9")], "203.0.113.9"),
         ([("forwarded", "for=_hidden")], "10.0.0.1"),

@@ -217,6 +217,9 @@ def test_a_family_that_must_not_be_told_of_an_unreadable_body_has_it_in_the_quar
     assert (row["payload_bytes"], row["reason"], row["position"]) == (b"\xff nope", "unreadable_body", -1)
     assert not door.rows()
     assert door.post("/t", b"\xff nope", key="bad").status == 401
+    debug = json_of(door.post("/t?debug=1", b"\xff nope", key=None))
+    assert (debug["events"][0]["code"], debug["valid"]) == ("invalid_utf8", 0)
+    assert len(door.quarantined()) == 1
 
 
 def test_the_weaker_levels_have_the_status_of_their_own() -> None:

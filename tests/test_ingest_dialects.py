@@ -148,6 +148,7 @@ def test_start_up_calls_get_a_small_honest_stub() -> None:
     said = json_of(door.ask("GET", "/sourceConfig/?writeKey=good"))
     assert (said["source"]["enabled"], said["source"]["destinations"]) == (True, [])
     assert door.ask("GET", "/sourceConfig/?writeKey=bad").status == 401
+    assert door.ask("GET", "/sourceConfig/").status == 401
     assert door.post("/v1/m", {"series": []}, key=None).body == b'{"success":true}'
     assert not door.rows()
 
@@ -377,6 +378,7 @@ MULTIPART = (
         f"[{EVENT}]",
         f"data={quote(EVENT)}",
         f"other=1&data={quote_plus(EVENT)}",
+        f"data={quote_plus(EVENT)}&other=1",
         MULTIPART,
     ],
 )
@@ -388,6 +390,12 @@ def test_a_page_sends_json_in_any_wrapping(path: str, body: str) -> None:
     assert row["payload"] == EVENT
     assert (row["event_id"], row["user_id"], row["dialect"]) == ("b-1", "u", "beacon")
     assert not row["flags"] & Flags.CONVERTED
+
+
+def test_several_fields_of_data_are_several_events() -> None:
+    door = DoorStand()
+    assert door.post("/beacon", f"data={quote(EVENT)}&data=%7B%22id%22%3A%222%22%7D".encode()).status == 204
+    assert [row["event_id"] for row in door.rows()] == ["b-1", "2"]
 
 
 def test_fields_without_data_become_one_object_and_say_so() -> None:

@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from _native.record import TOPIC_QUARANTINE
 from ingest import packing
+from ingest.counts import Counts
 from ingest.door import Incoming, Waiting
 from ingest.errors import ProduceError
 
@@ -276,6 +277,22 @@ def test_what_was_answered_is_counted_by_dialect_source_and_reason() -> None:
     door.post("/events", [{}, {}])
     grown = [after - start for after, start in zip(now(), before, strict=True)]
     assert grown == [1, 1, 1, len(body), 3, 3, 1, 2, 1, 1, 1]
+
+
+def test_the_seconds_of_requests_are_summed() -> None:
+    async def sum_up() -> None:
+        counts = Counts()
+        for seconds in (0.0005, 0.5, 100.0):
+            counts.answered("summed", 200, seconds, 10)
+        counts.flush()
+
+    asyncio.run(sum_up())
+    assert counted("headrace_request_seconds_sum", dialect="summed") == 100.5005
+    buckets = {
+        le: counted("headrace_request_seconds_bucket", dialect="summed", le=le) for le in ("0.001", "0.5")
+    }
+    assert buckets == {"0.001": 1, "0.5": 2}
+    assert counted("headrace_request_seconds_count", dialect="summed") == 3
 
 
 def test_counts_reach_the_metrics_by_themselves() -> None:

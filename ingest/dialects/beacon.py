@@ -33,8 +33,8 @@ def text(exchange: Exchange, body: bytes) -> bytes:
         fields = forms.of_query(body.strip(SPACE))
     else:
         fields = [] if body.strip(SPACE) else forms.of_query(exchange.query)
-    if (data := forms.value_of(fields, b"data")) is not None:
-        return data
+    if data := forms.values_of(fields, b"data"):
+        return b"\n".join(data)  # several are lines of JSON
     made, repaired = forms.as_object(fields, NO_DATA)
     if made == b"{}":
         raise Refusal(Situation.UNREADABLE, "empty_body", "neither JSON nor fields in the body or the query")
