@@ -178,6 +178,7 @@ def test_a_leftover_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(leftover, "STOP_SECONDS_MAX", 0.1)
     process = launched(tmp_path)
     process.send_signal(signal.SIGSTOP)
+    until(lambda: ") T " in Path(f"/proc/{process.pid}/stat").read_text())
     assert leftover.stop(tmp_path / "kafka.pid")
     assert process.wait(10) == -signal.SIGKILL
 
