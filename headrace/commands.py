@@ -137,7 +137,7 @@ def tail(
     payload: Annotated[bool, typer.Option("--payload", help="show the event's own text, too")] = False,
     json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
 ) -> None:
-    """Events as they come in, as they are understood, with their verdicts. Ctrl-C ends."""
+    """Events as they come in, as they are understood: ✓ accepted, ✗ quarantined, ? foreign. Ctrl-C ends."""
     from headrace import tail as following
     from headrace.kafka_client import client_options
 

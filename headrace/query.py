@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import duckdb
 
 ONCE: Final = "_once"
-ROWS_SHOWN_MAX: Final = 40
+FRAME_COLUMNS: Final = 8  # what DuckDB draws around a table of one column, and a little
+CELL_COLUMNS_MIN: Final = 30  # a time to the microsecond
 BATCH_ROWS: Final = 10_000
 COUNTED_FILES_MAX: Final = 5000  # beyond, counting would read too many footers for a look
 PLACE: Final = r"/date=([^/]+)/hour=([0-9]+)/[^/]*$"
@@ -118,7 +119,8 @@ def print_table(connection: duckdb.DuckDBPyConnection, sql: str, width: int, row
     """The result as a person reads it; columns that don't fit are left out in the middle."""
     result = connection.sql(sql)
     if result is not None:
-        result.show(max_width=width, max_rows=rows_max, max_col_width=max(20, width // 2))
+        cell_width = min(width - FRAME_COLUMNS, max(CELL_COLUMNS_MIN, width // max(1, len(result.columns))))
+        result.show(max_width=width, max_rows=rows_max, max_col_width=cell_width)
 
 
 def print_json(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

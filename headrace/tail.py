@@ -16,11 +16,12 @@ from aiokafka import ConsumerRecord, TopicPartition
 from rich.console import Console
 from rich.text import Text
 
-from _native.record import QUARANTINE_REASONS, TOPIC_AUDIT, TOPIC_QUARANTINE, Flags
+from _native.record import TOPIC_AUDIT, TOPIC_QUARANTINE, Flags
 from headrace.errors import HeadraceError
 from headrace.kafka_reader import existing_topics, reader, spans, topics_of
 
 POLL_MS: Final = 500
+REASON_COLUMNS: Final = 24
 RECORDS_MAX: Final = 2000  # of one poll
 
 WORDS: Final[dict[Flags, str]] = {  # what a person should notice; the others are usual
@@ -149,16 +150,18 @@ def line(seen: Seen) -> Text:
     text.append(_cell(seen.source, 10) + " ", style="cyan")
     text.append(_cell(seen.dialect, 11) + " ", style="dim")
     what = " ".join(word for word in (seen.event_type, seen.event_name) if word)
-    text.append(_cell(what or seen.event_id, 28) + " ", style="bold")
-    text.append(_cell(seen.user_id or seen.anonymous_id, 13) + " ")
+    known = seen.event_id if Flags.ID_MADE.name not in seen.flags else None
+    text.append(_cell(what or known, 28) + " ", style="bold")
+    text.append(_cell(seen.user_id or seen.anonymous_id, 11) + " ")
     text.append(f"{_size(seen.payload_size):>7}  ", style="dim")
     if seen.verdict == "quarantined":
-        text.append(f"quarantined: {QUARANTINE_REASONS.get(seen.reason or '', seen.reason)} ", style="red")
+        text.append(_cell((seen.reason or "").replace("_", " "), REASON_COLUMNS), style="red")
     elif seen.verdict == "foreign":
         text.append(
             f"{seen.topic} {seen.kafka_partition}/{seen.kafka_offset}: {seen.reason} ", style="yellow"
         )
-    text.append(", ".join(seen.notes), style="yellow")
+    if seen.verdict == "accepted":
+        text.append(", ".join(seen.notes), style="yellow")
     text.rstrip()
     return text
 

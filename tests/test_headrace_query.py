@@ -188,6 +188,11 @@ def test_without_sql_the_tables_are_named_with_a_question_to_copy(lake: str) -> 
     assert len(asked(lake, typed[1])) == 1
 
 
+def test_one_wide_column_is_shown_as_far_as_it_goes(lake: str) -> None:
+    got = headrace("query", "--lake", lake, "select repeat('wide ', 100) as text")
+    assert "wide wide wide" in got.stdout
+
+
 def test_a_mistake_in_sql_says_what_is_meant(lake: str) -> None:
     got = headrace("query", "--lake", lake, "select evnt_id from events")
     assert isinstance(got.exception, HeadraceError)
