@@ -1,7 +1,8 @@
 """What a worker says of itself: one JSON line a second, and at every change, on the pipe to its supervisor.
 
     {"ready": bool, "reasons": [text], "pid": int, "topics": [...],
-     "kafka": {"state": "up"|"down", "since": text, "reason": text}}
+     "kafka": {"state": "up"|"down", "since": text, "reason": text},
+     "records_not_flushed"?: int (in the last line before the end)}
 
 `since` is RFC 3339, UTC; an element of `topics` is {"topic", "code", "text", "severity": "error"|"warning"}.
 """

@@ -103,6 +103,7 @@ class Worker:
             door.flush_counts()
             for task in (*telling, gathering, producing):
                 task.cancel()
+        self._say(records_not_flushed=left)
         if left:
             log.error("worker_stopped", records_not_flushed=left)
         else:
@@ -142,10 +143,10 @@ class Worker:
             self._say()
             await asyncio.sleep(STATUS_SECONDS)
 
-    def _say(self) -> None:
+    def _say(self, **more: int) -> None:
         status = status_of(self._producer.kafka, self._findings, self._sources, stopping=self._stopping)
         metrics.WORKERS_READY.set(status["ready"])
-        self._pipe.write(status)
+        self._pipe.write({**status, **more})
 
 
 class _Server(uvicorn.Server):

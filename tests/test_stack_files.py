@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,21 @@ def test_a_process_that_was_killed_before_it_wrote_takes_nothing_with_it(tmp_pat
     measures.fold(77)
     assert not (tmp_path / "counter_77.db").exists()
     measures.exposition()
+
+
+def test_a_file_that_is_just_being_made_is_read_again(tmp_path: Path) -> None:
+    measures = Measures(tmp_path)
+    (tmp_path / "counter_77.db").touch()
+    with pytest.raises(struct.error):
+        measures.exposition()
+    looks = iter((struct.error, RuntimeError, None))
+
+    def read() -> str:
+        if (fault := next(looks)) is not None:
+            raise fault
+        return "read"
+
+    assert measures._read(read) == "read"
 
 
 def test_an_earlier_run_is_not_counted_again(tmp_path: Path) -> None:

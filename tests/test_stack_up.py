@@ -20,10 +20,12 @@ from headrace.stack import service
 from headrace.stack.admin import AdminServer, build_app
 from headrace.stack.arrivals import Arrival, Arrivals
 from headrace.stack.counters import Figures
+from headrace.stack.datadir import FREE_BYTES_LOW, DataDir
 from headrace.stack.filling import ROLL_SECONDS, Options, demo_key, fill
 from headrace.stack.measures import Measures
 from headrace.stack.ports import listener
 from headrace.stack.screen import Places, Screen
+from headrace.stack.up import remarks
 
 DATA = Path("/data dir")
 
@@ -206,6 +208,18 @@ def test_in_a_pipe_there_are_lines_and_no_picture(tmp_path: Path) -> None:
     assert f"headrace up: query         {PLACES.query}" in lines, "a long command is not broken"
     assert lines[-1].startswith("headrace up: stopping: collector, sink, Kafka")
     assert "\x1b" not in out.getvalue()
+
+
+def test_little_disk_is_said_once_and_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DataDir(tmp_path)
+    free = [FREE_BYTES_LOW]
+    monkeypatch.setattr(DataDir, "free_bytes", lambda self: free[0])
+    assert remarks(data) == []
+    free[0] = FREE_BYTES_LOW - 1
+    said = remarks(data)
+    assert "has only 960 MiB free; Kafka stops when it is full" in said[0]
+    free[0] -= 1024 * 1024
+    assert remarks(data) == said
 
 
 def table(names: list[str], began: datetime) -> pa.Table:

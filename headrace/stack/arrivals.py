@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -42,7 +43,10 @@ class Arrivals:
             for topic in self._topics
             for entry in _parquet(self._root / topic / hour)
         )
-        rows = [row for _, topic, path in files[-FILES_MAX:] for row in _rows(Path(path), topic, count)]
+        rows: list[Arrival] = []
+        for _, topic, path in files[-FILES_MAX:]:
+            with suppress(OSError, ValueError):  # ArrowInvalid is one: the picture can do without this file
+                rows.extend(_rows(Path(path), topic, count))
         return sorted(rows)[-count:]
 
 

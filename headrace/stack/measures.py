@@ -7,10 +7,12 @@ for a year does not fill the folder; its gauges go.
 
 from __future__ import annotations
 
+import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -23,6 +25,8 @@ from headrace.stack.supervisor import Supervisor
 Merged: Any = MultiProcessCollector  # these two have no types
 Values: Any = MmapedDict
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+T = TypeVar("T")
+READ_TRIES_MAX: Final = 5
 ENDED: Final = "0"  # the "pid" of all processes that ended; no process has it
 
 
@@ -42,20 +46,26 @@ class Measures:
         Merged(registry, path=str(self.folder))
         if own is not None:
             registry.register(own)
-        with self._lock:
-            return generate_latest(registry)
+        return self._read(lambda: generate_latest(registry))
 
     def sums(self, names: Iterable[str]) -> dict[str, float]:
         """The sum over all labels of each of these samples, as `headrace_rows_landed_total`; absent: 0."""
         sums = dict.fromkeys(names, 0.0)
         registry = CollectorRegistry()
         Merged(registry, path=str(self.folder))
-        with self._lock:
-            for metric in registry.collect():
-                for sample in metric.samples:
-                    if sample.name in sums:
-                        sums[sample.name] += sample.value
+        for metric in self._read(lambda: list(registry.collect())):
+            for sample in metric.samples:
+                if sample.name in sums:
+                    sums[sample.name] += sample.value
         return sums
+
+    def _read(self, read: Callable[[], T]) -> T:
+        """Read all files; again where one was just being made, and has no size yet."""
+        for _ in range(READ_TRIES_MAX - 1):
+            with suppress(struct.error, RuntimeError), self._lock:
+                return read()
+        with self._lock:
+            return read()
 
     def fold(self, pid: int) -> None:
         """A process has ended: add what it counted to the file of the ended ones, drop its gauges."""

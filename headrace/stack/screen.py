@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,10 +48,16 @@ class Places:
 class Screen:
     """One run of `headrace up`, as it is shown."""
 
-    def __init__(self, places: Places, console: Console, arrivals: Arrivals | None) -> None:
-        """`arrivals`: to show the newest rows as well."""
+    def __init__(
+        self,
+        places: Places,
+        console: Console,
+        arrivals: Arrivals | None,
+        remarks: Callable[[], list[str]] = list,
+    ) -> None:
+        """`arrivals`: to show the newest rows as well; `remarks`: what a person should know besides."""
         self.figures = Figures()
-        self._places, self._console, self._arrivals = places, console, arrivals
+        self._places, self._console, self._arrivals, self._remarks = places, console, arrivals, remarks
         self._newest: list[Arrival] = []
         self._began = time.monotonic()
 
@@ -86,7 +93,8 @@ class Screen:
                 told = True
                 self._say(f"ready in {time.monotonic() - self._began:.1f} s")
                 self._say_places()
-            trouble = "; ".join(reason for one in supervisor.processes for reason in _trouble(one))
+            reasons = [reason for one in supervisor.processes for reason in _trouble(one)]
+            trouble = "; ".join(reasons + self._remarks())
             late = time.monotonic() - said_at >= LINE_SECONDS
             fell = told or any(one.restarts for one in supervisor.processes)
             if trouble and ((fell and trouble != said) or late):
@@ -117,7 +125,11 @@ class Screen:
     def picture(self, supervisor: Supervisor) -> RenderableType:
         """The whole picture."""
         parts: list[RenderableType] = [self._head(supervisor), "", self._processes(supervisor), ""]
-        parts += [figures_table(self.figures), "", *_advice("Send an event", self._places.send)]
+        parts += [
+            figures_table(self.figures),
+            *(Text(f" {words}", style="yellow") for words in self._remarks()),
+        ]
+        parts += ["", *_advice("Send an event", self._places.send)]
         parts += _advice("Query the lake", self._places.query)
         if self._newest:
             parts += [Text("Newest rows", style="bold"), arrivals_table(self._newest)]

@@ -74,12 +74,14 @@ def _run(
         ]
     )
     sources = tuple(sorted({source.topic for source in settings.sources.values()}))
-    screen = Screen(places, console, Arrivals(settings.lake.url, sources) if options.demo else None)
+    told = partial(remarks, data)
+    arrivals = Arrivals(settings.lake.url, sources) if options.demo else None
+    screen = Screen(places, console, arrivals, told)
     ready_file = _ready_file(places, options, data)
     beside: list[Beside] = [partial(_keep_ready_file, ready_file), screen.show]
     if options.demo:
         beside.append(partial(_demo, places.collector_url, demo_key(settings)))
-    left = serve(stages, admin, measures, partial(_remarks, data), beside)
+    left = serve(stages, admin, measures, told, beside)
     _farewell(console, screen, places, left)
 
 
@@ -163,12 +165,13 @@ async def _demo(url: str, key: str | None, supervisor: Supervisor, measures: Mea
     await demo.run(url, key or "", DEMO_SESSIONS_PER_SECOND, demo.DemoCounts(), stop)
 
 
-def _remarks(data: DataDir) -> list[str]:
+def remarks(data: DataDir) -> list[str]:
     """What a person should know although all is ready."""
     with suppress(OSError):
         free = data.free_bytes()
         if free < FREE_BYTES_LOW:
-            return [f"the disk of {data.root} has only {free >> 20} MiB free; Kafka stops when it is full"]
+            free_mib = free >> 26 << 6  # in steps, so that it is not news each second
+            return [f"the disk of {data.root} has only {free_mib} MiB free; Kafka stops when it is full"]
     return []
 
 
