@@ -72,6 +72,7 @@ class Fetcher:
         self._group = ("fetch", topic, lane)
         self._bytes_max = bytes_max
         self._under_way: dict[int, asyncio.Task[list[Fetched]]] = {}
+        self._turn = 0
 
     async def next(self, offsets: Mapping[int, int]) -> list[Fetched]:
         """Answers of the leader that answers first; `offsets`: where reading goes on, by Kafka partition.
@@ -104,7 +105,11 @@ class Fetcher:
         self._under_way.clear()
 
     async def _ask(self, node: int, offsets: Mapping[int, int]) -> list[Fetched]:
-        wanted = [(partition, offset, self._bytes_max) for partition, offset in offsets.items()]
+        # A leader fills its answer in the order that it was asked: each Kafka partition is the first in turn.
+        self._turn += 1
+        at = self._turn % len(offsets)
+        order = [*list(offsets)[at:], *list(offsets)[:at]]
+        wanted = [(partition, offsets[partition], self._bytes_max) for partition in order]
         request = FetchRequest(WAIT_MS_MAX, 1, self._bytes_max, READ_COMMITTED, [(self._topic, wanted)])
         answer = await self._kafka.ask(node, request, self._group)
         if answer.API_VERSION != 11 or answer.error_code:

@@ -43,9 +43,7 @@ class Difference:
         held = f"Kafka holds [{self.log[0]}, {self.log[1]})"
         where = f"Kafka partition {self.partition}, landed up to offset {self.head}"
         if self.reason == "lost":
-            return (
-                f"{where}: offsets [{self.head}, {self.first}) were deleted before they were landed; {held}"
-            )
+            return f"{where}: offsets [{self.head}, {self.first}) are gone before they were landed; {held}"
         if self.reason == "recreated":
             return f"{where}: the topic was created anew; {held}"
         return f"{where}: from offset {self.first} on Kafka's log is another than the one landed; {held}"

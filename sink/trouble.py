@@ -1,13 +1,13 @@
 """What keeps a lane from landing: takes failures and successes, gives how long to wait and what to say.
 
-A failure is over when the stage in which it came, or a later one, has succeeded; so a store that can be read
-but not written does not look well each time that something was fetched. One that needs a person is looked at
+A failure is over when the stage in which it came has succeeded; so a store that can be read but not written
+does not look well each time that something was fetched. One that needs a person is looked at
 again all the same: what the person did is seen without a restart, and every look reads all there is to read.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum
 from typing import Any, Final
 
 import structlog
@@ -22,12 +22,12 @@ LOOK_AGAIN_SECONDS: Final = 30.0  # at what a person has to see to
 log = structlog.get_logger()
 
 
-class Stage(IntEnum):
-    """The stages of landing, in their order."""
+class Stage(Enum):
+    """The stages of landing; the last two go on at the same time."""
 
-    TAKE = 0
-    FETCH = 1
-    COMMIT = 2
+    TAKE = "take"
+    FETCH = "fetch"
+    COMMIT = "commit"
 
 
 class Trouble:
@@ -51,8 +51,8 @@ class Trouble:
         self._stage = stage
 
     def passed(self, stage: Stage) -> None:
-        """The stage has succeeded."""
-        if self.problem is not None and self._failed <= stage:
+        """The stage has succeeded, so also the taking of the lane before it."""
+        if self.problem is not None and self._failed in (stage, Stage.TAKE):
             log.info("lane_recovered", topic=self._topic, lane=self._lane, code=self.problem.code)
             self.problem = None
             self._backoff_seconds = BACKOFF_SECONDS_MIN
