@@ -41,7 +41,7 @@ class Nowhere:
 
 def wants_explanation(exchange: Exchange) -> bool:
     """Whether the query says `debug=1`."""
-    return DEBUG in exchange.query and parameter(exchange.query, DEBUG) == b"1"
+    return bool(exchange.query) and DEBUG in exchange.query and parameter(exchange.query, DEBUG) == b"1"
 
 
 def explain(exchange: Exchange, stamp: Stamp, body: bytes, found: Scan, cors: Headers) -> Answer:

@@ -8,8 +8,9 @@ import pytest
 from door_stand import DoorStand, basic, header, json_of
 from pydantic import ValidationError
 
+from ingest import admit
 from ingest.address import HOPS_MAX, Proxies, shown
-from ingest.admit import KEY_BYTES_MAX
+from ingest.admit import KEY_BYTES_MAX, KNOWN_BYTES_MAX
 from ingest.settings import CollectorSettings
 
 EVENT = b'{"messageId":"m","type":"track"}'
@@ -76,6 +77,27 @@ def test_g10_a_wrong_key_in_the_query_or_the_body_is_refused_too() -> None:
     assert source_of(door, "/v1/track?writeKey=bad", {}) == 401
     assert source_of(door, "/v1/track", {}, b'{"writeKey":"bad"}') == 401
     assert not door.rows()
+
+
+def test_a_right_key_is_right_again_and_a_wrong_one_after_it_is_wrong() -> None:
+    door = DoorStand(KEYED)
+    for _ in range(2):
+        assert source_of(door, "/v1/track", {"authorization": basic("app-1")}) == "app"
+        assert source_of(door, "/v1/track", {"authorization": basic("good")}) == "web"
+        assert source_of(door, "/v1/track", {"authorization": basic("app-3")}) == 401
+        assert door.post("/events", b"{}", key="app-1").status == 204
+        assert door.rows()[-1]["dialect"] == "native"
+
+
+def test_spellings_of_right_keys_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admit, "KNOWN_MAX", 2)
+    door = DoorStand(KEYED)
+    for pad in range(1, 6):
+        spelling = {"authorization": basic("app-1").replace(" ", " " * pad)}
+        assert source_of(door, "/v1/track", spelling) == "app"
+    assert len(door.door._admission._known) == 2
+    long = {"authorization": basic("app-2").replace(" ", " " * KNOWN_BYTES_MAX)}
+    assert source_of(door, "/v1/track", long) == "app"
 
 
 def test_without_a_key_the_source_without_keys_has_it_or_nobody() -> None:
