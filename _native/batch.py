@@ -8,6 +8,20 @@ two and `record_count`, `size`, `closed`, `close` are what aiokafka 0.14.0 asks 
 
 from __future__ import annotations
 
-from _native.batch_py import RECORD_OVERHEAD_BYTES, RecordBatch, record_bytes
+from typing import TYPE_CHECKING
 
-__all__ = ["RECORD_OVERHEAD_BYTES", "RecordBatch", "record_bytes"]
+from _native import missing, wants_extensions
+
+__all__ = ["RECORD_OVERHEAD_BYTES", "TWIN", "RecordBatch", "record_bytes"]
+
+TWIN = "python"
+if TYPE_CHECKING or not wants_extensions():
+    from _native.batch_py import RECORD_OVERHEAD_BYTES, RecordBatch, record_bytes
+else:
+    try:
+        from _native.batch_c import RECORD_OVERHEAD_BYTES, RecordBatch, record_bytes
+
+        TWIN = "cython"
+    except ImportError:
+        missing("_native.batch_c")
+        from _native.batch_py import RECORD_OVERHEAD_BYTES, RecordBatch, record_bytes

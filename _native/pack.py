@@ -14,7 +14,21 @@ whoever admits a request.
 
 from __future__ import annotations
 
-from _native.pack_py import append_one, pack
+from typing import TYPE_CHECKING
+
+from _native import missing, wants_extensions
 from _native.pack_stamp import Batches, One, Packed, Stamp, bytes_expected
 
-__all__ = ["Batches", "One", "Packed", "Stamp", "append_one", "bytes_expected", "pack"]
+__all__ = ["TWIN", "Batches", "One", "Packed", "Stamp", "append_one", "bytes_expected", "pack"]
+
+TWIN = "python"
+if TYPE_CHECKING or not wants_extensions():
+    from _native.pack_py import append_one, pack
+else:
+    try:
+        from _native.pack_c import append_one, pack
+
+        TWIN = "cython"
+    except ImportError:
+        missing("_native.pack_c")
+        from _native.pack_py import append_one, pack

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from _native.batch_py import RecordBatch, record_bytes
 from _native.cells import (
@@ -44,6 +45,8 @@ from _native.timestamp import MAX_US, MIN_US, parse_us
 
 Body = bytes | bytearray | memoryview
 
+NO_ROOM: Final = "the batch that was opened for a record has no room for it"
+
 
 def pack(body: Body, scan: Scan, stamp: Stamp, batches: Batches) -> Packed:
     """See `_native.pack`."""
@@ -65,8 +68,7 @@ def pack(body: Body, scan: Scan, stamp: Stamp, batches: Batches) -> Packed:
 def append_one(one: One, stamp: Stamp, batches: Batches) -> RecordBatch:
     """See `_native.pack`."""
     check_stamp(stamp, 1)
-    if one.position is not None and not -1 <= one.position <= POSITION_MAX:
-        raise ValueError(f"expected a position from -1 to {POSITION_MAX}, got {one.position}")
+    check_one(one)
     return Writer(stamp, batches).put(legible_one(one), stamp.sent_us, 0)
 
 
@@ -85,7 +87,7 @@ class Writer:
         record = record_of(one, self.stamp, self.number, sent_us, flags)
         batch = self._batch(record)
         if not batch.append(*record, self.stamp.received_us // 1000):
-            raise RuntimeError("the batch that was opened for a record has no room for it")
+            raise RuntimeError(NO_ROOM)
         self.number += 1
         return batch
 
@@ -155,6 +157,12 @@ def check_stamp(stamp: Stamp, count: int) -> None:
         raise ValueError(f"expected required roles from {EVENT} to {ROLES - 1}, got {stamp.required}")
     if stamp.sent_us is not None and not MIN_US <= stamp.sent_us < MAX_US:
         raise ValueError(f"expected sent_us from {MIN_US} to {MAX_US}, got {stamp.sent_us}")
+
+
+def check_one(one: One) -> None:
+    """ValueError if its position could not be written."""
+    if one.position is not None and not -1 <= one.position <= POSITION_MAX:
+        raise ValueError(f"expected a position from -1 to {POSITION_MAX}, got {one.position}")
 
 
 def check_rows(scan: Scan, body: Body) -> None:

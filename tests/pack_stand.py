@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.record.memory_records import MemoryRecords
 
+from _native import batch_c, batch_py, pack_c, pack_py
 from _native.batch_py import HEAD_BYTES
 from _native.cells import ANON, ID, NAME, SENT, TIME, TYPE, USER, ScanSpec
 from _native.columns import ColumnBuffers, Decoder
@@ -30,6 +31,40 @@ SPEC = ScanSpec(
     array=True,
     ndjson=True,
 )
+CE_SPEC = ScanSpec({ID: (("id",),), TYPE: (("type",),), TIME: (("time",),), USER: (("userid",),)}, array=True)
+TIMES = [
+    "2025-11-24T07:39:00Z",
+    "2025-11-24T07:39:00.5Z",
+    "2025-11-24t07:39:00.123456789z",
+    "2025-11-24 07:39:00,25",
+    "2025-11-24T07:39:60Z",
+    "2025-11-24T07:39",
+    "2025-11-24T07:39:00 +05:30",
+    "2025-11-24T07:39:00-0800",
+    "2025-11-24T07:39:00+14",
+    "2025-11-24",
+    " 2025-11-24T07:39:00Z\t",
+    "1763969940",
+    1763969940.25,
+    1763969940123,
+    "1763969940123456",
+    1763969940123456789,
+    "-1",
+    "1e9",
+    "2025-02-29",
+    "2024-02-29",
+    "2025-13-01",
+    "2025-11-24T24:00:00Z",
+    "2025-11-24T07:39:00+24:00",
+    "2025-11-24T07:39:00+23:59",
+    "1899-12-31T23:59:59Z",
+    "2199-12-31T23:59:59.999999Z",
+    "2200-01-01",
+    "0000-01-01",
+    "2025-11-24T07:39:00." + "1" * 60,
+    True,
+    "yesterday",
+]
 
 
 class Twins(NamedTuple):
@@ -37,6 +72,10 @@ class Twins(NamedTuple):
 
     pack: ModuleType
     batch: ModuleType
+
+
+PYTHON = Twins(pack_py, batch_py)
+CYTHON = Twins(pack_c, batch_c)
 
 
 @dataclass

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
+import tracemalloc
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
@@ -15,7 +18,8 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from _native import batch_py
+import _native.batch
+from _native import batch_c, batch_py, wants_extensions
 from _native.batch_py import BYTES_MAX, HEAD_BYTES, RECORD_OVERHEAD_BYTES, TIMESTAMP_MS_MAX
 from _native.hash import crc32c
 
@@ -27,13 +31,15 @@ RECORDS: list[Record] = [
 ]
 
 
-@pytest.fixture(params=[batch_py], ids=["python"])
+@pytest.fixture(params=[batch_py, batch_c], ids=["python", "cython"])
 def twin(request: pytest.FixtureRequest) -> ModuleType:
     module: ModuleType = request.param
     return module
 
 
-def filled(twin: ModuleType, records: list[Record], compression: str = "none", bytes_max: int = 1 << 20):  # type: ignore[no-untyped-def]
+def filled(
+    twin: ModuleType, records: list[Record], compression: str = "none", bytes_max: int = 1 << 20
+) -> Any:
     batch = twin.RecordBatch(compression, bytes_max)
     for record in records:
         assert batch.append(*record)
@@ -252,23 +258,85 @@ records = st.lists(
 )
 
 
-@given(records, st.sampled_from(["none", "lz4", "zstd"]), st.integers(HEAD_BYTES + 1, 3000))
-def test_any_records_are_read_as_they_were_appended(
+@given(
+    records,
+    st.sampled_from(["none", "lz4", "zstd"]),
+    st.integers(HEAD_BYTES + 1, 3000) | st.integers(HEAD_BYTES + 1, 1 << 20),
+)
+def test_any_records_are_read_as_they_were_appended_and_the_twins_agree(
     appended: list[Record], compression: str, bytes_max: int
 ) -> None:
-    batch = batch_py.RecordBatch(compression, bytes_max)
+    batch, twin = batch_py.RecordBatch(compression, bytes_max), batch_c.RecordBatch(compression, bytes_max)
     kept = []
     for record in appended:
         before = batch.size()
-        if batch.append(*record):
+        took = batch.append(*record)
+        assert twin.append(*record) is took
+        if took:
             kept.append(record)
             assert batch.size() - before <= batch_py.record_bytes(*record[:3])
         else:
             assert batch.size() == before
             assert before + batch_py.record_bytes(*record[:3]) > bytes_max
         assert batch.size() <= bytes_max
+        assert (twin.size(), twin.record_count()) == (batch.size(), batch.record_count())
     if kept:
         assert read(batch._build()) == kept
+        assert twin._build() == batch._build()
+        assert twin.size() == batch.size() == len(batch._build())
+
+
+def said(call: Callable[[], object]) -> object:
+    """What a call gives, or the class of what it raises."""
+    try:
+        return call()
+    except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
+        return type(error)
+
+
+odd = st.sampled_from(
+    [None, "text", 5, 1.5, [1], -1, 1 << 70, (b"a",), [(b"a",)], [("a", b"b")], memoryview(b"mv")]
+)
+
+
+@given(odd, odd, odd, odd)
+def test_the_twins_refuse_the_same(key: Any, value: Any, headers: Any, number: Any) -> None:
+    def tried(twin: ModuleType) -> list[object]:
+        batch = filled(twin, RECORDS[:1])
+        calls = (
+            (key, value, headers, number),
+            (key, b"", [], 1),
+            (b"", value, [], 1),
+            (b"", b"", headers, 1),
+        )
+        answers = [said(lambda call=call: batch.append(*call)) for call in calls]  # type: ignore[misc]
+        for state in ((key, 0, 0), (0, value, 0), (0, 0, number)):
+            batch._set_producer_state(*state)
+            answers.append(said(batch._build))
+        return [*answers, said(lambda: twin.RecordBatch(key, value).size())]
+
+    assert tried(batch_c) == tried(batch_py)
+
+
+def test_a_batch_holds_no_more_memory_than_its_bound() -> None:
+    """An open batch's bytes are its own; growing doubles them and stops at bytes_max."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        batch = batch_c.RecordBatch("none", 100_000)
+        while batch.append(None, bytes(500), [], 0):
+            assert tracemalloc.get_traced_memory()[0] - before < 101_000
+        assert batch.size() > 99_000
+        batch.seal()
+        assert tracemalloc.get_traced_memory()[0] - before < 101_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_cython_twin_serves_where_it_is_built() -> None:
+    served = batch_c if wants_extensions() else batch_py
+    assert _native.batch.RecordBatch is served.RecordBatch
+    assert (served is batch_c) == (_native.batch.TWIN == "cython")
 
 
 @pytest.mark.parametrize("value", [0, 1, 63, 64, 8191, 8192, (1 << 31) - 1, (1 << 62) - 1])

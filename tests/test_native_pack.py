@@ -8,11 +8,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pack_stand import BOOT, NOW_US, SPEC, OpenBatches, Told, Twins, appended, landed, packed, stamp, told
+from pack_stand import (
+    BOOT,
+    CE_SPEC,
+    CYTHON,
+    NOW_US,
+    PYTHON,
+    SPEC,
+    TIMES,
+    OpenBatches,
+    Told,
+    Twins,
+    appended,
+    landed,
+    packed,
+    stamp,
+    told,
+)
 
-from _native import batch_py, pack_py
+import _native.pack
+from _native import batch_py, wants_extensions
 from _native.cells import ANON, ID, TIME, TYPE, USER, VALUE, Scan, ScanSpec
 from _native.hash import partition_of
 from _native.pack_record_py import EARLY_US_MAX, LATE_US_MAX
@@ -21,7 +36,6 @@ from _native.record import FIELD_BYTES_MAX, HEADERS, QUARANTINE_REASONS, Flags
 from _native.scan import scan
 from _native.timestamp import MAX_US, MIN_US, rfc3339
 
-PYTHON = Twins(pack_py, batch_py)
 EVENT = {
     "messageId": "m-1",
     "type": "track",
@@ -32,10 +46,16 @@ EVENT = {
 }
 
 
-@pytest.fixture(params=[PYTHON], ids=["python"])
+@pytest.fixture(params=[PYTHON, CYTHON], ids=["python", "cython"])
 def twins(request: pytest.FixtureRequest) -> Twins:
     found: Twins = request.param
     return found
+
+
+def test_the_cython_twin_serves_where_it_is_built() -> None:
+    served = CYTHON if wants_extensions() else PYTHON
+    assert _native.pack.pack is served.pack.pack
+    assert (served is CYTHON) == (_native.pack.TWIN == "cython")
 
 
 def one_of(twins: Twins, event: Any, **more: Any) -> Told:
@@ -232,41 +252,6 @@ def test_a_correction_out_of_all_time_is_left_out(twins: Twins) -> None:
     late = {"timestamp": rfc3339(MAX_US - 1).decode()}
     assert timed(twins, late, sent_us=NOW_US - 1)[:2] == (rfc3339(MAX_US - 1), Flags.TIME_SUSPECT)
     assert timed(twins, late, sent_us=NOW_US)[:2] == (rfc3339(MAX_US - 1), Flags.TIME_CORRECTED)
-
-
-TIMES = [
-    "2025-11-24T07:39:00Z",
-    "2025-11-24T07:39:00.5Z",
-    "2025-11-24t07:39:00.123456789z",
-    "2025-11-24 07:39:00,25",
-    "2025-11-24T07:39:60Z",
-    "2025-11-24T07:39",
-    "2025-11-24T07:39:00 +05:30",
-    "2025-11-24T07:39:00-0800",
-    "2025-11-24T07:39:00+14",
-    "2025-11-24",
-    " 2025-11-24T07:39:00Z\t",
-    "1763969940",
-    1763969940.25,
-    1763969940123,
-    "1763969940123456",
-    1763969940123456789,
-    "-1",
-    "1e9",
-    "2025-02-29",
-    "2024-02-29",
-    "2025-13-01",
-    "2025-11-24T24:00:00Z",
-    "2025-11-24T07:39:00+24:00",
-    "2025-11-24T07:39:00+23:59",
-    "1899-12-31T23:59:59Z",
-    "2199-12-31T23:59:59.999999Z",
-    "2200-01-01",
-    "0000-01-01",
-    "2025-11-24T07:39:00." + "1" * 60,
-    True,
-    "yesterday",
-]
 
 
 @pytest.mark.parametrize("time", TIMES)
@@ -535,9 +520,6 @@ def test_a_quarantined_record_lands_with_its_reason_and_position(twins: Twins) -
         appended(twins, One(b""), boot=b"")
 
 
-CE_SPEC = ScanSpec({ID: (("id",),), TYPE: (("type",),), TIME: (("time",),), USER: (("userid",),)}, array=True)
-
-
 def cloud_event(twins: Twins, members: bytes, **more: Any) -> Told:
     body = b'{"specversion":"1.0","id":"i","source":"/s","type":"t",%s}' % members
     found, (record,) = packed(twins, body, CE_SPEC, attributes=True, **more)
@@ -642,73 +624,3 @@ def test_what_is_expected_covers_what_is_packed(twins: Twins) -> None:
         taken = sum(batch.size() - batch_py.HEAD_BYTES for batch in found.touched)
         expected = bytes_expected(stamp(**more), len(body), found.accepted)
         assert taken <= expected <= 3 * taken
-
-
-text = st.text(max_size=20) | st.text('é😀\x00"\\/x', max_size=3000)
-times = st.sampled_from(TIMES) | st.integers(MIN_US - (1 << 40), MAX_US + (1 << 40)).map(
-    lambda at_us: rfc3339(at_us).decode()
-)
-scalars = st.none() | st.booleans() | st.integers() | text
-event = st.fixed_dictionaries(
-    {},
-    optional={
-        "messageId": scalars,
-        "type": scalars,
-        "event": scalars,
-        "userId": scalars,
-        "anonymousId": scalars,
-        "timestamp": times | scalars,
-        "sentAt": times | scalars,
-        "context": st.dictionaries(text, scalars, max_size=3),
-    },
-)
-bodies = st.builds(
-    lambda events, escaped: json.dumps(events, ensure_ascii=escaped).encode(),
-    st.lists(event | scalars, max_size=6),
-    st.booleans(),
-)
-stamps = st.fixed_dictionaries(
-    {
-        "number": st.integers(0, NUMBER_MAX - 100),
-        "received_us": st.integers(0, MAX_US),
-        "event_bytes_max": st.sampled_from([10, 100, 100_000]),
-        "flags": st.integers(0, 0xFFFF),
-        "key_by_anonymous": st.booleans(),
-    },
-    optional={
-        "ip": st.binary(max_size=10),
-        "agent": st.binary(max_size=5000),
-        "sent_us": st.integers(MIN_US, MAX_US - 1),
-        "context": st.binary(max_size=500),
-        "content_type": st.binary(max_size=20),
-        "type_default": st.binary(max_size=20),
-        "user_default": st.binary(max_size=20),
-        "anon_default": st.binary(max_size=5000),
-        "required": st.lists(st.integers(1, 8), max_size=2).map(tuple),
-    },
-)
-
-
-@given(bodies, stamps, st.integers(1, 4))
-def test_g6_any_event_is_read_back_with_its_bytes_and_a_gapless_number(
-    body: bytes, more: dict[str, Any], partitions: int
-) -> None:
-    more.pop("content_type", None)
-    batches = OpenBatches(PYTHON, partitions=partitions, bytes_max=1000)
-    found, records = packed(PYTHON, body, batches=batches, **more)
-    events = scan(body, SPEC)
-    assert found.accepted + len(found.left_out) == events.count
-    numbers = sorted(int.from_bytes(record.headers["hr_seq"][8:], "big") for record in records)
-    assert numbers == list(range(more["number"], found.number))
-    left = {index for index, _ in found.left_out}
-    slices = [
-        body[events.rows[27 * index] : events.rows[27 * index + 1]]
-        for index in range(events.count)
-        if index not in left
-    ]
-    by_number = sorted(records, key=lambda record: record.headers["hr_seq"])
-    assert [record.value for record in by_number] == slices
-    for record in records:
-        assert record.names == [name for name in HEADERS if name in record.headers]
-        assert all(record.headers.values())
-        assert 0 < len(record.key or b"") <= FIELD_BYTES_MAX

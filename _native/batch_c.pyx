@@ -1,0 +1,193 @@
+"""Record batch, the Cython twin: names, arguments, results, errors of `batch_py`, which is the specification.
+
+Records are gathered in one bytes object that grows in a few steps up to bytes_max, so that sealing hands it
+to the codec as it is: an open batch holds at most bytes_max bytes, an empty one none.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memcpy
+
+from _native.batch_compression import CODECS, compressed
+from _native.batch_py import (
+    BYTES_MAX, CRC_AT, CRC_FROM, HEAD, LENGTH_FROM, MAGIC, NO_EPOCH, NO_PRODUCER, RECORD_OVERHEAD_BYTES,
+    TIMESTAMP_MS_MAX, record_bytes, tail,
+)
+
+cdef extern from "crc32c.h":
+    void headrace_crc_prepare() noexcept nogil
+    uint32_t headrace_crc32c(const unsigned char *data, size_t size) noexcept nogil
+
+cdef extern from "Python.h":
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
+    int resize_bytes "_PyBytes_Resize"(PyObject **data, Py_ssize_t size) except -1
+    unsigned char *bytes_start "PyBytes_AS_STRING"(PyObject *data) noexcept
+
+cdef enum:
+    HEAD_BYTES = 61
+    ROOM_FIRST = 16384
+    GROWTH = 8  # each step copies what is there: by 2 that is every byte once, by 8 every seventh
+
+cdef Py_ssize_t CRC_START = CRC_FROM
+cdef Py_ssize_t CRC_PLACE = CRC_AT
+
+headrace_crc_prepare()
+if HEAD.size != HEAD_BYTES:
+    raise ImportError("batch_c.pyx has another header than _native/batch_py.py")
+
+
+cdef class RecordBatch:
+    """One batch of one Kafka partition, at most `bytes_max` bytes before compression, its header included."""
+
+    def __init__(self, compression, bytes_max, level=1):
+        """`compression`: zstd, lz4 or none. ValueError where an argument is out of its bounds."""
+        if compression not in CODECS:
+            raise ValueError(f"expected compression zstd, lz4 or none, got {compression!r}")
+        if not HEAD_BYTES < bytes_max <= BYTES_MAX:
+            raise ValueError(f"expected bytes_max from {HEAD_BYTES + 1} to {BYTES_MAX}, got {bytes_max}")
+        self.bytes_max = bytes_max
+        self.compression = compression
+        self.level = level
+        self.producer = NO_PRODUCER
+
+    def __dealloc__(self):
+        Py_XDECREF(self.records)
+
+    def append(self, key, value, headers, timestamp_ms):
+        """Add one record (None: null); False if there is no room for it or the batch is closed.
+
+        An empty batch takes any one record that its bytes_max holds.
+        """
+        cdef bytes rest
+        cdef unsigned char *room
+        if not 0 <= timestamp_ms <= TIMESTAMP_MS_MAX:
+            raise ValueError(f"expected timestamp_ms from 0 to {TIMESTAMP_MS_MAX}, got {timestamp_ms}")
+        if self.is_closed:
+            return False
+        rest = tail(key, value, headers)
+        room = self.new_record(len(rest), timestamp_ms)
+        if room == NULL:
+            return False
+        memcpy(room, PyBytes_AS_STRING(rest), len(rest))
+        return True
+
+    cdef unsigned char *new_record(self, Py_ssize_t tail_bytes, int64_t timestamp_ms) except? NULL:
+        """Takes up one record and gives the place of its tail, which the caller fills at once, all
+        `tail_bytes` of it; NULL: there is no room for it."""
+        cdef int64_t first_ms = self.first_ms if self.count else timestamp_ms
+        cdef Py_ssize_t body, whole
+        cdef Pen pen
+        if self.is_closed or tail_bytes > self.bytes_max:
+            return NULL
+        body = 1 + varint_bytes(timestamp_ms - first_ms) + varint_bytes(self.count) + tail_bytes
+        whole = sized_bytes(body)
+        if whole > self.bytes_max - HEAD_BYTES - self.used:
+            return NULL
+        if whole > self.room - self.used:
+            self.grow(self.used + whole)
+        pen.at = bytes_start(self.records) + self.used
+        pen.end = pen.at + whole
+        pen.over = False
+        put_varint(&pen, body)
+        put_byte(&pen, 0)
+        put_varint(&pen, timestamp_ms - first_ms)
+        put_varint(&pen, self.count)
+        assert not pen.over and pen.end - pen.at == tail_bytes
+        self.first_ms = first_ms
+        self.max_ms = max(self.max_ms, timestamp_ms)
+        self.count += 1
+        self.used += whole
+        return pen.at
+
+    cdef int grow(self, Py_ssize_t room) except -1:
+        """Room for `room` bytes of records at least; nobody else has a reference to the old ones."""
+        room = min(max(room, GROWTH * self.room, ROOM_FIRST), self.bytes_max - HEAD_BYTES)
+        if self.records == NULL:
+            self.records = new_bytes(NULL, room)
+            self.room = room
+        else:
+            self.resize(room)
+        return 0
+
+    cdef int resize(self, Py_ssize_t room) except -1:
+        # Without memory the old bytes are gone as well: the batch says so when it is sealed, and must not
+        # pass for one that is merely empty.
+        try:
+            resize_bytes(&self.records, room)
+        except MemoryError:
+            self.is_closed = True
+            raise
+        self.room = room
+        return 0
+
+    cdef Py_ssize_t size_now(self) noexcept:
+        return HEAD_BYTES + self.used
+
+    def record_count(self):
+        """How many records it has."""
+        return self.count
+
+    def size(self):
+        """Bytes: before sealing those of the plain batch, afterwards those that are sent."""
+        return self.size_now()
+
+    def closed(self):
+        """Whether it takes no more records."""
+        return bool(self.is_closed)
+
+    def close(self):
+        """Take no more records."""
+        self.is_closed = True
+
+    def seal(self):
+        """Close and compress; a second call does nothing. Where compression saves nothing, it stays plain.
+
+        ValueError if it is empty: Kafka has no batch without records for a producer.
+        """
+        cdef bytes smaller
+        if not self.count:
+            raise ValueError("expected at least 1 record in a batch to seal, got 0")
+        self.is_closed = True
+        if self.is_sealed:
+            return
+        if self.records == NULL:
+            raise MemoryError("there was no memory for a record batch: its records are lost")
+        if self.room > self.used:
+            self.resize(self.used)
+        self.is_sealed = True
+        if self.compression != "none":
+            smaller = compressed(self.compression, self.level, <bytes>self.records)
+            if len(smaller) < self.used:
+                Py_XDECREF(self.records)
+                self.records = <PyObject *>smaller
+                Py_INCREF(smaller)
+                self.used = self.room = len(smaller)
+                self.codec = CODECS[self.compression]
+
+    def _set_producer_state(self, producer_id, producer_epoch, base_sequence):
+        """What makes it idempotent; another producer may set it anew."""
+        self.producer = (producer_id, producer_epoch, base_sequence)
+        self.built = None
+
+    def _build(self):
+        """The batch as it is sent; seals it if need be. The same object until the producer changes."""
+        self.seal()
+        if self.built is None:
+            self.built = self.build()
+        return self.built
+
+    cdef bytes build(self):
+        cdef bytes head = HEAD.pack(
+            0, self.size_now() - LENGTH_FROM, NO_EPOCH, MAGIC, 0, self.codec, self.count - 1,
+            self.first_ms, self.max_ms, *self.producer, self.count,
+        )
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, self.size_now())
+        cdef unsigned char *start = <unsigned char *>PyBytes_AS_STRING(out)
+        cdef Pen pen
+        memcpy(start, PyBytes_AS_STRING(head), HEAD_BYTES)
+        memcpy(start + HEAD_BYTES, bytes_start(self.records), self.used)
+        pen.at, pen.end, pen.over = start + CRC_PLACE, start + CRC_START, False
+        put_big32(&pen, headrace_crc32c(start + CRC_START, self.size_now() - CRC_START))
+        return out
