@@ -31,6 +31,8 @@ cdef size_t UNLOCKED_BYTES_MIN = 16384  # about 10 us of work; to give the lock 
 cdef const unsigned char *CORRUPT_BATCH = b"corrupt_batch"
 
 headrace_crc_prepare()
+if not headrace_headers_prepare():
+    raise ImportError("columns_headers.h has other bounds than its names")
 if HEADER_NAMES != tuple(headrace_header_names[at].decode() for at in range(HEADERS)):
     raise ImportError("columns_row.h has other headers than _native/record.py")
 if len(QUARANTINE) != COLUMNS_QUARANTINE or REASON != AT_REASON:

@@ -58,14 +58,52 @@ static inline headrace_cell headrace_text(headrace_slice slice) {
     return (headrace_cell){slice.at, (int64_t)slice.size};
 }
 
+/* A name of HEADER_BYTES_MIN to HEADER_BYTES_MAX bytes as two words that together have all of its bytes. */
+typedef struct {
+    uint64_t head, tail;
+    size_t size;
+} headrace_name;
+
+#define HEADER_BYTES_MIN 5 /* of the names above */
+#define HEADER_BYTES_MAX 14
+
+static headrace_name headrace_names[HEADERS];
+
+static inline headrace_name headrace_name_of(const unsigned char *at, size_t size) {
+    headrace_name name = {0, 0, size};
+    uint32_t first, last;
+    if (size >= 8) {
+        memcpy(&name.head, at, 8);
+        memcpy(&name.tail, at + size - 8, 8);
+    } else {
+        memcpy(&first, at, 4);
+        memcpy(&last, at + size - 4, 4);
+        name.head = (uint64_t)last << 32 | first;
+    }
+    return name;
+}
+
+/* Once, before any record; 0 where a name has another size than the bounds say. */
+static int headrace_headers_prepare(void) {
+    for (int at = 0; at < HEADERS; at++) {
+        const char *text = headrace_header_names[at];
+        if (strlen(text) < HEADER_BYTES_MIN || strlen(text) > HEADER_BYTES_MAX)
+            return 0;
+        headrace_names[at] = headrace_name_of((const unsigned char *)text, strlen(text));
+    }
+    return 1;
+}
+
 /* The header of this name: first those that our own order puts next. */
-static inline int headrace_find_header(headrace_slice name, int *next) {
-    static const unsigned char sizes[HEADERS] = {6,  7, 9, 10, 6, 8, 14, 5, 9, 7, 7,
-                                                 12, 7, 7, 7,  5, 5, 7,  6, 9, 11};
+static inline int headrace_find_header(headrace_slice slice, int *next) {
+    if (slice.size < HEADER_BYTES_MIN || slice.size > HEADER_BYTES_MAX)
+        return HEADER_OTHER;
+    headrace_name name = headrace_name_of(slice.at, slice.size);
     for (int turn = 0, at = *next; turn < HEADERS; turn++, at++) {
         if (at >= HEADERS)
             at = 0;
-        if (sizes[at] == name.size && memcmp(headrace_header_names[at], name.at, name.size) == 0) {
+        const headrace_name *known = &headrace_names[at];
+        if (known->head == name.head && known->tail == name.tail && known->size == name.size) {
             *next = at + 1;
             return at;
         }

@@ -35,7 +35,11 @@ cdef extern from "columns_promoted.h":
     int headrace_int64_of(const unsigned char *at, size_t size, int64_t *value) noexcept nogil
     int headrace_double_of(const unsigned char *at, size_t size, int64_t *bits) noexcept nogil
     int headrace_decimal_of(const unsigned char *at, size_t size, unsigned char *out) noexcept nogil
-    int headrace_timestamp_of(const unsigned char *at, size_t size, int64_t *micros) noexcept nogil
+    ctypedef struct headrace_time_day:
+        pass
+    int headrace_timestamp_of(
+        const unsigned char *at, size_t size, headrace_time_day *day, int64_t *micros
+    ) noexcept nogil
     int headrace_promoted_date_of(const unsigned char *at, size_t size, int64_t *days) noexcept nogil
 
 cdef enum Type:
@@ -74,6 +78,7 @@ cdef struct Lifted:
     bint wrong
     int64_t nulled
     unsigned char decimal[16]
+    headrace_time_day day
 
 cdef struct State:
     int count
@@ -226,7 +231,9 @@ cdef inline int read_cell(
         return HEADRACE_READ if quoted else HEADRACE_WRONG
     if column.type == AS_TIMESTAMP:
         value.at = headrace_set
-        return headrace_timestamp_of(start, size, &value.number) if quoted or number else HEADRACE_WRONG
+        if not quoted and not number:
+            return HEADRACE_WRONG
+        return headrace_timestamp_of(start, size, &column.day, &value.number)
     if not number:
         return HEADRACE_WRONG
     if column.type == AS_INT64:

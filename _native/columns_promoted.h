@@ -153,8 +153,10 @@ static int headrace_decimal_of(const unsigned char *at, size_t size, unsigned ch
     return HEADRACE_READ;
 }
 
-static inline int headrace_timestamp_of(const unsigned char *at, size_t size, int64_t *micros) {
-    int told = headrace_time_of_client(at, size, micros);
+/* `day`: the date that the column had last, zeros before the first. */
+static inline int headrace_timestamp_of(
+    const unsigned char *at, size_t size, headrace_time_day *day, int64_t *micros) {
+    int told = headrace_time_of_client(at, size, day, micros);
     if (told == HEADRACE_TIME_ODD)
         return HEADRACE_ASK;
     return told == HEADRACE_TIME_READ ? HEADRACE_READ : HEADRACE_WRONG;

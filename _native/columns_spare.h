@@ -8,7 +8,7 @@
 #include "columns_table.h"
 
 #define HEADRACE_SPARES_MAX 16
-#define HEADRACE_SPARE_BYTES_MIN ((size_t)1 << 20)   /* less is not worth keeping */
+#define HEADRACE_SPARE_BYTES_MIN ((size_t)1 << 15)   /* less is not worth keeping */
 #define HEADRACE_SPARE_BYTES_MAX ((size_t)256 << 20) /* in sum, those in use again included */
 
 static headrace_table headrace_spares[HEADRACE_SPARES_MAX];

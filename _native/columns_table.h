@@ -137,6 +137,33 @@ static inline int headrace_reserve(headrace_column *column, const headrace_cell 
     return HEADRACE_FINE;
 }
 
+/* memcpy of what is mostly short: up to 32 bytes without a call, by words that may overlap. */
+static inline void headrace_copy(unsigned char *to, const unsigned char *from, size_t size) {
+    uint64_t words[4];
+    uint32_t first, last;
+    if (size > 32) {
+        memcpy(to, from, size);
+    } else if (size >= 16) {
+        memcpy(words, from, 16);
+        memcpy(words + 2, from + size - 16, 16);
+        memcpy(to, words, 16);
+        memcpy(to + size - 16, words + 2, 16);
+    } else if (size >= 8) {
+        memcpy(words, from, 8);
+        memcpy(words + 1, from + size - 8, 8);
+        memcpy(to, words, 8);
+        memcpy(to + size - 8, words + 1, 8);
+    } else if (size >= 4) {
+        memcpy(&first, from, 4);
+        memcpy(&last, from + size - 4, 4);
+        memcpy(to, &first, 4);
+        memcpy(to + size - 4, &last, 4);
+    } else {
+        for (size_t at = 0; at < size; at++)
+            to[at] = from[at];
+    }
+}
+
 /* Writes a value of row `row`, for which `headrace_reserve` was asked. */
 static inline void headrace_put(headrace_column *column, const headrace_cell *cell, size_t row) {
     if (cell->at == NULL) {
@@ -146,7 +173,7 @@ static inline void headrace_put(headrace_column *column, const headrace_cell *ce
     switch (column->kind) {
     case HEADRACE_TEXT:
         if (cell->at != NULL) {
-            memcpy(column->heap + column->heap_size, cell->at, (size_t)cell->number);
+            headrace_copy(column->heap + column->heap_size, cell->at, (size_t)cell->number);
             column->heap_size += (size_t)cell->number;
         }
         ((int32_t *)column->fixed)[row + 1] = (int32_t)column->heap_size;

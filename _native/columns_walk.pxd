@@ -43,6 +43,7 @@ cdef extern from "columns_walk.h":
         int32_t last_delta, record_count, count
         int append_time
         int64_t next_offset, offset, appended_us, hour, rows
+    bint headrace_headers_prepare() noexcept
     int headrace_read_batch(
         const unsigned char *data, size_t size, size_t at, int64_t offset_max, headrace_batch *batch
     ) noexcept nogil
