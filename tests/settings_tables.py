@@ -1,4 +1,4 @@
-"""The configuration tables of the README, made from the settings: `python tests/settings_tables.py` writes them.
+"""The configuration tables of the README, made from the settings; run as a script it writes them.
 
 tests/test_headrace_readme.py fails when the README says something else.
 """
