@@ -39,7 +39,7 @@ CONFIGS: Final = {  # by code of ingest.topics
     "unclean_election": "unclean.leader.election.enable=false",
     "message_bytes_low": "max.message.bytes=4456448",
 }
-TODO: Final = {
+ADVICE: Final = {
     "one_copy": "for events that must outlive a disk: three brokers, and a topic with replication 3",
     "config_unreadable": "allow this user DescribeConfigs on the topic",
     "topic_missing": "nothing: the collector creates it when it starts",
@@ -87,7 +87,7 @@ async def _topic_checks(options: Mapping[str, Any], topics: Sequence[str], serve
         return [Check("kafka", "wrong", told, "allow this user Describe and DescribeConfigs")]
     checks = []
     for topic, code, text, severity in findings:
-        todo = TODO.get(code, "")
+        todo = ADVICE.get(code, "")
         if code in CONFIGS:
             todo = CONFIG_TODO.format(servers=servers, topic=topic, config=CONFIGS[code])
         bad = severity == "error" and code != "topic_missing"

@@ -24,7 +24,7 @@ from sink.store.probe import probe
 SKEW_SECONDS_MAX: Final = 60.0  # S3 refuses requests from 15 minutes on
 UPLOAD_DAYS_MIN: Final = 7  # an upload that is committed may wait this long for its sink
 ABOVE: Final = "_headrace/"
-TODO: Final = {
+ADVICE: Final = {
     "store_unavailable": "see that the store runs and can be reached from here",
     "store_refused": "see that bucket or folder exists and this user may list, read, write and delete there",
     "store_unsafe": "use a store that keeps conditional writes: AWS S3, MinIO, versitygw, a local disk",
@@ -43,7 +43,7 @@ async def check_lake(lake: LakeSettings, lanes: Mapping[str, int]) -> list[Check
         )
         checks = [Check("lake", "ok", told), *await _landed_checks(store, lanes)]
     except StoreError as error:
-        return [Check("lake", "wrong", str(error), TODO.get(error.code, ""))]
+        return [Check("lake", "wrong", str(error), ADVICE.get(error.code, ""))]
     finally:
         await store.close()
     if lake.url.startswith("s3://"):

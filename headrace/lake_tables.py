@@ -18,21 +18,12 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
 
+from _native.columns_layout import PROMOTED_KINDS
 from _native.record import TOPIC_DEFAULT, TOPIC_QUARANTINE
 from headrace.errors import HeadraceError
 from sink.settings import ColumnSettings, LakeSettings
-from sink.table import LANDED_SCHEMA, QUARANTINE_SCHEMA
+from sink.table import ARROW_TYPES, LANDED_SCHEMA, QUARANTINE_SCHEMA
 
-PROMOTED: Final[dict[str, pa.DataType]] = {
-    "string": pa.utf8(),
-    "bool": pa.bool_(),
-    "int64": pa.int64(),
-    "double": pa.float64(),
-    "decimal": pa.decimal128(38, 9),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "date": pa.date32(),
-    "json": pa.utf8(),
-}
 READ_BYTES: Final = 1 << 20  # of a request to S3
 
 
@@ -113,7 +104,9 @@ def _table(
     found = files.find(root, detail=True)
     landed = {path: one for path, one in found.items() if _is_landed(path.removeprefix(_bare(root)))}
     columns = QUARANTINE_SCHEMA if topic == TOPIC_QUARANTINE else LANDED_SCHEMA
-    columns = _joined(columns, (pa.field(name, PROMOTED[one.type]) for name, one in promoted.items()))
+    columns = _joined(
+        columns, (pa.field(name, ARROW_TYPES[PROMOTED_KINDS[one.type]]) for name, one in promoted.items())
+    )
     if not landed:
         return LakeTable(topic, root, columns)
     with files.open(max(landed, key=_hour)) as file:

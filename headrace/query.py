@@ -162,7 +162,7 @@ def _batches(
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: times in RFC 3339, bytes as base64, what is no number as null."""
+    """A value as JSON has it: times in RFC 3339, decimals as text, bytes in base64, NaN as null."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):

@@ -23,7 +23,7 @@ from ingest.settings import SourceSettings
 
 KEY_HIDDEN: Final = "YOUR_WRITE_KEY"
 DEMO: Final = "demo"  # the source and key of `headrace up` without a configuration: no secret
-HOSTS_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
+HOSTS_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - not bound
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from headrace.checkup import Check
 from headrace.cli import app
 from headrace.doctor import in_order
-from headrace.doctor_kafka import CONFIGS, TODO, judge_clock, judge_rights
+from headrace.doctor_kafka import ADVICE, CONFIGS, judge_clock, judge_rights
 from headrace.doctor_lake import check_lake, judge_rules, judge_store_clock
 from headrace.doctor_machine import check_disk, check_files, check_settings, filesystem_of
 from headrace.settings import Settings
@@ -170,7 +170,7 @@ def test_clocks_are_compared_where_they_can_be() -> None:
 
 def test_every_finding_about_a_topic_has_advice() -> None:
     text = (Path(__file__).parent.parent / "ingest" / "topics.py").read_text()
-    for code in [*CONFIGS, *TODO]:
+    for code in [*CONFIGS, *ADVICE]:
         assert f'"{code}"' in text
 
 

@@ -6,22 +6,28 @@ import csv
 import json
 import re
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from lake_stand import FILLER, HOUR, TOPIC_ID, S3Stand, local_settings, make_lane, opened, run
 from typer.testing import CliRunner, Result
 
 from _native.columns import QUARANTINE, Fed
+from _native.columns_layout import PROMOTED_KINDS, PromotedType
 from headrace.cli import app
 from headrace.errors import HeadraceError
 from headrace.lake_tables import find_tables
 from headrace.query import connect
 from sink.settings import ColumnSettings, LakeSettings
+from sink.table import ARROW_TYPES
 
 NAMES = [column.name for column in QUARANTINE]
 BASE_US = HOUR * 3_600_000_000
@@ -177,6 +183,29 @@ def test_promoted_columns_of_the_settings_are_there_before_any_file_has_them(lak
     tables = find_tables(LakeSettings(url=f"file://{lake}"), files, promoted)
     with connect(tables, files) as connection:
         assert connection.execute("select distinct price from events").fetchall() == [(None,)]
+
+
+def test_promoted_columns_of_every_type_are_read_and_are_null_in_older_files(lake: str) -> None:
+    values: dict[PromotedType, tuple[Any, Any]] = {
+        "string": ("x", "x"),
+        "bool": (True, True),
+        "int64": (7, 7),
+        "double": (1.5, 1.5),
+        "decimal": (Decimal("12.5"), "12.500000000"),
+        "timestamp": (datetime(2026, 11, 23, tzinfo=UTC), "2026-11-23T00:00:00+00:00"),
+        "date": (date(2026, 11, 23), "2026-11-23"),
+        "json": ('{"a":1}', '{"a":1}'),
+    }
+    assert set(values) == set(PROMOTED_KINDS)
+    types = {name: ARROW_TYPES[PROMOTED_KINDS[name]] for name in values}
+    columns = {f"p_{name}": pa.array([value], types[name]) for name, (value, _) in values.items()}
+    newest = Path(lake) / "events/date=2026-11-24/hour=07"
+    newest.mkdir(parents=True)
+    pq.write_table(pa.table({"event_id": ["new"], "kafka_offset": [1], **columns}), newest / "0-9-a.parquet")
+    names = ", ".join(columns)
+    new, old = asked(lake, f"select {names} from events where event_id in ('new', 'c') order by date desc")
+    assert new == {f"p_{name}": told for name, (_, told) in values.items()}
+    assert old == dict.fromkeys(columns)
 
 
 def test_without_sql_the_tables_are_named_with_a_question_to_copy(lake: str) -> None:
