@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from asyncio.subprocess import Process
 from pathlib import Path
 
 import pytest
@@ -159,13 +160,22 @@ def test_what_was_not_flushed_is_said() -> None:
     run(test)
 
 
-def test_a_stop_while_a_child_is_being_started_leaves_none_behind() -> None:
+def test_a_stop_while_a_child_is_being_started_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn, pids = Supervised._spawn, []
+
     async def test() -> None:
-        async with running([program("collector", "time.sleep(60)")]) as (supervisor, task):
-            await until(lambda: supervisor.processes)
-            supervisor.ask_stop()
-            await task
-            assert supervisor.pids("collector") == []
+        async with running([program("collector", "time.sleep(60)", stop_seconds=1000)]) as (supervisor, task):
+
+            async def slow(self: Supervised) -> tuple[Process, int]:
+                made = await spawn(self)
+                pids.append(made[0].pid)
+                supervisor.ask_stop()
+                await until(lambda: self._stopping.is_set())
+                return made
+
+            monkeypatch.setattr(Supervised, "_spawn", slow)
+            assert await asyncio.wait_for(task, 5) == []
+            assert not alive(pids[0])
 
     run(test)
 
@@ -299,14 +309,25 @@ def test_a_child_that_says_nothing_for_a_minute_is_killed_and_started_again() ->
         once = "say()\ntime.sleep(60)"
         async with running([program("collector", once)], now=clock) as (supervisor, _):
             await until(lambda: supervisor.complete)
-            process, first = supervisor.processes[0], supervisor.pids("collector")[0]
+            process = supervisor.processes[0]
             clock.seconds += STALE_SECONDS + 0.1
-            process.tick(HUNG_SECONDS_MAX - 0.1)
-            assert alive(first)
-            process.tick(0.1)
+            process.tick(HUNG_SECONDS_MAX)
             await until(lambda: process.restarts == 1 and process.ready)
 
     run(test)
+
+
+def test_silence_is_counted_up_to_its_bound() -> None:
+    process = Supervised(program("collector", ""), lambda: None, Clock())
+    process.pid = 1
+    killed: list[object] = []
+    process.signal = killed.append  # type: ignore[assignment, method-assign]
+    process.tick(HUNG_SECONDS_MAX - 0.5)
+    assert not killed
+    process.tick(0.5)
+    assert killed == [signal.SIGKILL]
+    process.tick(HUNG_SECONDS_MAX - 0.5)
+    assert len(killed) == 1, "the successor has its own time"
 
 
 def test_a_process_that_speaks_is_never_called_hung() -> None:
