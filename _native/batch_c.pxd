@@ -40,5 +40,5 @@ cdef class RecordBatch:
     cdef Py_ssize_t size_now(self) noexcept
     cdef unsigned char *new_record(self, Py_ssize_t tail_bytes, int64_t timestamp_ms) except? NULL
     cdef int grow(self, Py_ssize_t room) except -1
-    cdef int resize(self, Py_ssize_t room) except -1
+    cdef void end_records(self) noexcept
     cdef bytes build(self)

@@ -333,6 +333,48 @@ def test_a_batch_holds_no_more_memory_than_its_bound() -> None:
         tracemalloc.stop()
 
 
+def large(twin: ModuleType, compression: str, first: int, bytes_max: int = 400_000) -> Any:
+    batch = twin.RecordBatch(compression, bytes_max)
+    number = first
+    while batch.append(b"%d" % number, b"v%d " % number * 300, [], NOW_MS):
+        number += 1
+    return batch
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_memory_that_serves_again_brings_nothing_of_the_batch_before(compression: str) -> None:
+    for first in range(5):
+        batches = [large(batch_c, compression, first * 1000 + number) for number in range(3)]
+        small = filled(batch_c, RECORDS, compression)
+        for number, batch in enumerate(batches):
+            expected = large(batch_py, compression, first * 1000 + number)
+            assert batch.size() == expected.size() > 390_000
+            assert batch._build() == expected._build()
+        assert small._build() == filled(batch_py, RECORDS, compression)._build()
+
+
+def test_spare_memory_is_kept_up_to_a_bound_and_serves_again() -> None:
+    mib = 1 << 20
+
+    def whole() -> Any:
+        batch = batch_c.RecordBatch("none", mib)
+        while batch.append(None, bytes(20_000), [], NOW_MS):
+            pass
+        return batch
+
+    tracemalloc.start()
+    try:
+        first = [whole() for _ in range(80)]
+        del first
+        kept = tracemalloc.get_traced_memory()[0]
+        assert kept <= 33 * mib
+        second = [whole() for _ in range(20)]
+        assert tracemalloc.get_traced_memory()[0] - kept < mib / 2
+        assert len(second) == 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_the_cython_twin_serves_where_it_is_built() -> None:
     served = batch_c if wants_extensions() else batch_py
     assert _native.batch.RecordBatch is served.RecordBatch
