@@ -6,11 +6,12 @@ Takes the head of a request and the pieces of its body, gives the bytes of the a
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ingest.answers import CLOSE
+from ingest.door import Waiting
 from ingest.exchange import Answer, Incoming
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class HotCycle:
         "response_complete",
         "size",
         "turn",
+        "waiting",
         "whole",
     )
 
@@ -45,17 +47,27 @@ class HotCycle:
         self.turn = False  # no request before it on this connection is still to be answered
         self.whole = False
         self.refused: Answer | None = None
+        self.waiting: Waiting | None = None
         self.chunks: list[bytes] = []
         self.size = 0
         self.disconnected = False
         self.response_complete = False
         self.message_event = _NO_EVENT
 
-    async def run_asgi(self, _: Any = None) -> None:
-        """Answer it. Waits for the door."""
+    def start(self) -> None:
+        """Answer it, at once or when the outcome of its events is known; no task is made for it."""
         chunks, self.chunks = self.chunks, []
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self.write(await self.protocol.door.answer(self.incoming._replace(body=body)))
+        begun = self.protocol.door.begin(self.incoming._replace(body=body))
+        if isinstance(begun, Answer):
+            self.write(begun)
+        else:
+            self.waiting = begun
+            begun.outcome.add_done_callback(self._end)
+
+    def _end(self, _: object) -> None:
+        assert self.waiting is not None
+        self.write(self.protocol.door.end(self.waiting))
 
     def write(self, answer: Answer) -> None:
         """Send the answer, the same bytes as uvicorn would; nothing where the client is gone."""

@@ -1,6 +1,6 @@
-"""The hot HTTP path: an uvicorn `http=` class that hands POSTs of events to the door without ASGI in between.
+"""The hot HTTP path: an uvicorn `http=` class that hands POSTs of events to the door without ASGI.
 
-    bytes ─▶ parser ─▶ head whole ─┬─ POST on a path of the door ─▶ HotCycle ─▶ Door.answer ─▶ written
+    bytes ─▶ parser ─▶ head whole ─┬─ POST on a path of the door ─▶ HotCycle ─▶ Door.begin, end ─▶ written
                                    └─ anything else ─▶ uvicorn's cycle ─▶ Starlette ─▶ Door.answer ─▶ written
 
 Both ways give the same bytes, and both pass the bounds that are kept here: bytes and number of headers, bytes
@@ -239,7 +239,7 @@ class HotProtocol(HttpToolsProtocol):
 
     def _start(self, cycle: HotCycle) -> None:
         self.deadline = inf
-        self._start_asgi_task(cycle, None)  # type: ignore[arg-type]
+        cycle.start()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what can't be parsed or is too much, after the requests before it; then nothing more."""
