@@ -83,9 +83,11 @@ async def take_apart(producer: AIOKafkaProducer) -> None:
     if sender is not None:
         await _end(sender, client)
     accumulator = producer._message_accumulator
-    for queued in accumulator._batches.values():
-        accumulator._pending_batches.update(queued)  # else the end of one that was sent before is an error
+    queued = [batch for batches in accumulator._batches.values() for batch in batches]
+    accumulator._pending_batches.update(queued)  # else the end of one that was sent before is an error
     accumulator.fail_all(ProducerReplaced("the producer was replaced"))
+    for batch in queued:
+        look(batch._drain_waiter)
     producer._closed = True  # else it warns when it is collected
 
 

@@ -8,9 +8,9 @@ hang. So after such a failure or an outage the others may settle within a deadli
 with a new producer id takes over (`ingest.aiokafka_producer`).
 
 Internals of aiokafka 0.14.0 that are used (tests/integration/test_produce_contract.py):
-`_sender.sender_task`, `_message_accumulator.fail_all`, `._batches`, `._pending_batches`,
-`client._md_update_fut`; and `send_batch` does not suspend when metadata are there and the Kafka partition
-has nothing queued: a round is drained into one ProduceRequest per broker.
+`_sender.sender_task`, `_message_accumulator.fail_all`, `._batches`, `._pending_batches`, a batch's
+`_drain_waiter`, `client._md_update_fut`; and `send_batch` does not suspend when metadata are there and the
+Kafka partition has nothing queued: a round is drained into one ProduceRequest per broker.
 """
 
 from __future__ import annotations

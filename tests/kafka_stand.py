@@ -68,8 +68,20 @@ class KafkaStand:
             time.sleep(POLL_SECONDS)
 
     def signal(self, number: int) -> None:
+        """Send a signal; SIGSTOP and SIGKILL have taken effect afterwards."""
         assert self.process is not None
         self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+        deadline = time.monotonic() + broker.STOP_SECONDS_MAX
+        while number == signal.SIGSTOP and not self._stands_still():
+            assert time.monotonic() < deadline, "SIGSTOP has no effect"
+            time.sleep(0.01)
+
+    def _stands_still(self) -> bool:
+        assert self.process is not None
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return all(") T " in thread.read_text() for thread in threads)
 
     def revive(self) -> KafkaStand:
         """Continue it, or start it again if it ended."""

@@ -104,6 +104,7 @@ def test_g2_what_was_answered_survives_a_killed_broker_and_is_there_once(
             running = asyncio.create_task(load.run())
             await load.until_more_are_in_the_log(2_000)
             own_kafka.signal(signal.SIGSTOP)
+            await asyncio.sleep(0)  # what came before is answered
             while not it.producer._sent_at:
                 await asyncio.sleep(0)  # a round is out that nobody will ever read
             own_kafka.kill()
