@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,7 +69,8 @@ def verify(
     place = found.lake()
     asked = found.kafka() if kafka else None
     try:
-        proved = asyncio.run(proof.prove(place, asked, topic or None, deep=deep, repair=repair))
+        with busy("files and logs are read"):
+            proved = asyncio.run(proof.prove(place, asked, topic or None, deep=deep, repair=repair))
     except SinkError as error:
         if json:
             print_json(proof.broken(error))
@@ -106,7 +108,8 @@ def query(
     place = found.lake()
     files = open_files(place)
     promoted = {name: found.settings.topic(name).columns for name in found.settings.topic_names()}
-    tables = find_tables(place, files, promoted)
+    with busy("the lake is listed"):
+        tables = find_tables(place, files, promoted)
     if ddl is not None:
         sys.stdout.write(definitions.define(ddl, place, tables))
         return
@@ -211,6 +214,16 @@ def quiet() -> None:
     """What programs log is not for the terminal: a command says itself what is wrong."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Say on a terminal what takes a while; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(what):
+        yield
 
 
 def console() -> Console:
