@@ -28,7 +28,7 @@ OPERATIONS_UNKNOWN: Final = -(1 << 31)
 RIGHTS: Final = {"Read": 3, "Write": 4, "Describe": 8}  # AclOperation codes that the two programs need
 RECORD_SECONDS_MAX: Final = 3.0
 SKEW_SECONDS_MAX: Final = 2.0
-CONFIG_TODO: Final = (
+CONFIG_COMMAND: Final = (
     "kafka-configs.sh --bootstrap-server {servers} --alter --topic {topic} --add-config {config}"
 )
 CONFIGS: Final = {  # by code of ingest.topics
@@ -89,7 +89,7 @@ async def _topic_checks(options: Mapping[str, Any], topics: Sequence[str], serve
     for topic, code, text, severity in findings:
         todo = ADVICE.get(code, "")
         if code in CONFIGS:
-            todo = CONFIG_TODO.format(servers=servers, topic=topic, config=CONFIGS[code])
+            todo = CONFIG_COMMAND.format(servers=servers, topic=topic, config=CONFIGS[code])
         bad = severity == "error" and code != "topic_missing"
         checks.append(Check("kafka", "wrong" if bad else "note", f"{topic}: {text}", todo))
     good = [topic for topic in topics if topic not in {finding.topic for finding in findings}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -65,14 +65,14 @@ class Server:
 
 
 def run(
-    script: Script, due: Callable[[], object], seconds: float, connections: int
+    script: Script, due: Callable[[], Iterator[float]], seconds: float, connections: int
 ) -> tuple[Sent, Server, Parcels]:
     async def main() -> tuple[Sent, Server, Parcels]:
         server, parcels = Server(script), Parcels()
         listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
         async with listener:
             port = listener.sockets[0].getsockname()[1]
-            sender = Sender(Target("127.0.0.1", port), parcels, due(), connections=connections)  # type: ignore[arg-type]
+            sender = Sender(Target("127.0.0.1", port), parcels, due(), connections=connections)
             async with asyncio.timeout(20):
                 return await sender.run(seconds), server, parcels
 

@@ -30,7 +30,7 @@ STRANGE = (
     '{"event_id":"strange-1","event_type":"emoji","text":"\\ud83d\\ude80 🚀 \\u0000 \\/slashes\\/ ‮rtl"}',
     '{ "event_id" : "strange-2" , "event_type":"number", "n": 123456789012345678901234567890.125e-7 }',
     '{"event_id":"strange-3","event_type":"large","text":"' + "x€" * 2700 + '"}',
-    '{"event_id":"strange-4","event_type":"twice","event_type":"last","a":{"event_type":"inner"},"z":[[],{}]}',
+    '{"event_id":"strange-4","event_type":"twice","event_type":"last","a":{"event_type":"in"},"z":[[],{}]}',
 )
 
 

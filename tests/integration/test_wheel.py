@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from stack_stand import ROOT
 
 ROOMS = {"headrace", "ingest", "sink", "_native", "loadtest"}
