@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from array import array
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +21,7 @@ sys.path[:0] = [str(Path(__file__).parents[level]) for level in (0, 1)]
 sys.path.append(str(Path(__file__).parents[2]))  # behind PYTHONPATH, where sanitized twins stand
 
 from columns_stand import NOW_US, Landing, batch_of, events, headers_of, marker, seen, sign  # noqa: E402
-from mutation import main  # noqa: E402
+from mutation import at_end, main  # noqa: E402
 
 from _native import columns_c  # noqa: E402
 from _native.columns import Promoted, PromotedType  # noqa: E402
@@ -130,7 +129,7 @@ def one_input(data: bytes) -> None:
     chosen, rest = (data[0], data[1:]) if data else (0, b"")
     fetch = fetch_of(min(chosen & 7, 4), rest)
     # In memory of just its size, so that a sanitizer sees any read beyond it.
-    exact = memoryview(array("B", fetch))
+    exact = at_end(fetch)
     assert made("cython", exact, chosen) == made("python", fetch, chosen)
 
 
