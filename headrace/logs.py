@@ -15,10 +15,10 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 LIBRARIES_LEVEL: Final = logging.WARNING
-QUIET: Final = (
-    "aiokafka.conn",
-    "aiokafka.cluster",
-)  # one warning a second while Kafka is away: we say it once
+REPEATED_SECONDS: Final = (
+    10.0  # a library says the same once in so long: while Kafka is away, a hundred times
+)
+MESSAGES_MAX: Final = 1000  # that are remembered for it
 
 
 def log_json(stream: TextIO, **fields: object) -> None:
@@ -44,11 +44,32 @@ def log_json(stream: TextIO, **fields: object) -> None:
             ],
         )
     )
+    handler.addFilter(Calm())
     logging.basicConfig(handlers=[handler], level=LIBRARIES_LEVEL, force=True)
     logging.captureWarnings(True)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.excepthook = _uncaught
+
+
+class Calm(logging.Filter):
+    """Lets a library's message through once in REPEATED_SECONDS, with the number of those left out."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; gives it the number."""
+        key = record.name, str(record.msg)
+        began, left_out = self._said.get(key, (0.0, 0))
+        if record.created - began < REPEATED_SECONDS:
+            self._said[key] = began, left_out + 1
+            return False
+        if len(self._said) >= MESSAGES_MAX:
+            self._said.clear()
+        self._said[key] = record.created, 0
+        record.left_out = left_out
+        return True
 
 
 def _library(_: Any, __: str, event: EventDict) -> EventDict:
@@ -59,6 +80,7 @@ def _library(_: Any, __: str, event: EventDict) -> EventDict:
         "event": "library_logged",
         "library": record.name if isinstance(record, logging.LogRecord) else None,
         "text": text,
+        "repeated": getattr(record, "left_out", 0),
     }
 
 

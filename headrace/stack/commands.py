@@ -21,7 +21,10 @@ def up(
         Path, typer.Option("--data", help="folder of Kafka, lake, spool and logs")
     ] = DATA_DEFAULT,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="port of the SDK paths [default: 8080]")
+        int | None,
+        typer.Option(
+            "--port", min=0, max=65535, help="port of the SDK paths; 8080 unless the file says another"
+        ),
     ] = None,
     kafka: Annotated[
         str | None, typer.Option("--kafka", help="HOST:PORT of a Kafka that runs already")
