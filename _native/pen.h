@@ -59,7 +59,7 @@ static inline void headrace_put_varint(headrace_pen *pen, int64_t value) {
 /* Moves of 4 to 64 bytes in place of the call were tried and are slower: texts vary in length, so that the
    branches are guessed wrong. */
 static inline void headrace_put_bytes(headrace_pen *pen, const unsigned char *data, size_t size) {
-    if (!headrace_pen_room(pen, size))
+    if (size == 0 || !headrace_pen_room(pen, size)) /* memcpy takes no NULL, not even for nothing */
         return;
     memcpy(pen->at, data, size);
     pen->at += size;

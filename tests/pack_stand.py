@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from _native import batch_c, batch_py, pack_c, pack_py
 from _native.batch_py import HEAD_BYTES
-from _native.cells import ANON, ID, NAME, SENT, TIME, TYPE, USER, ScanSpec
+from _native.cells import ANON, ID, NAME, SENT, TIME, TYPE, USER, ScanError, ScanSpec
 from _native.columns import ColumnBuffers, Decoder
 from _native.pack_stamp import One, Packed, Stamp
 from _native.scan import scan
@@ -138,6 +139,25 @@ def packed(
     batches = batches or OpenBatches(twins)
     found = twins.pack.pack(body, scan(body, spec), stamp(**more), batches)
     return found, told(batches)
+
+
+def outcome(twins: Twins, work: Callable[[OpenBatches], Any], **more: Any) -> object:
+    """All that can be seen of a call: what it gives or raises, what it opened, every byte of the batches."""
+    batches = OpenBatches(twins, **more)
+    result: Any
+    try:
+        result = work(batches)
+    except ScanError:
+        raise
+    except ValueError as error:
+        return str(error), [(partition, size) for partition, size, _ in batches.opened]
+    opened = [batch for _, _, batch in batches.opened]
+    if isinstance(result, tuple):
+        result = (result[0], result[1], [opened.index(batch) for batch in result[2]], result[3])
+    else:
+        result = opened.index(result)
+    sizes = [(partition, size, batch.size()) for partition, size, batch in batches.opened]
+    return result, sizes, batches.built()
 
 
 def appended(twins: Twins, one: One, **more: Any) -> Told:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from array import array
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pack_stand import BOOT, CE_SPEC, CYTHON, NOW_US, PYTHON, SPEC, TIMES, OpenBatches, Twins, packed, stamp
+from pack_stand import (
+    BOOT,
+    CE_SPEC,
+    CYTHON,
+    NOW_US,
+    PYTHON,
+    SPEC,
+    TIMES,
+    OpenBatches,
+    Twins,
+    outcome,
+    packed,
+    stamp,
+)
 
 from _native.cells import ANON, ID, NAME, ROW, SENT, TIME, TYPE, USER, VALUE, Scan, ScanError, ScanSpec
 from _native.pack_stamp import NUMBER_MAX, POSITION_MAX, One
@@ -86,25 +98,6 @@ STAMPS = st.fixed_dictionaries(
 EDITS = st.lists(
     st.tuples(st.integers(0, 1 << 16), st.sampled_from(b'{}[]",:\\u0\x00\xff 9Zea-')), max_size=4
 )
-
-
-def outcome(twins: Twins, work: Callable[[OpenBatches], Any], **more: Any) -> object:
-    """All that can be seen of a call: what it gives or raises, what it opened, every byte of the batches."""
-    batches = OpenBatches(twins, **more)
-    result: Any
-    try:
-        result = work(batches)
-    except ScanError:
-        raise
-    except ValueError as error:
-        return str(error), [(partition, size) for partition, size, _ in batches.opened]
-    opened = [batch for _, _, batch in batches.opened]
-    if isinstance(result, tuple):
-        result = (result[0], result[1], [opened.index(batch) for batch in result[2]], result[3])
-    else:
-        result = opened.index(result)
-    sizes = [(partition, size, batch.size()) for partition, size, batch in batches.opened]
-    return result, sizes, batches.built()
 
 
 def agree(body: bytes, found: Scan, more: dict[str, Any], **batches: Any) -> None:
