@@ -17,7 +17,7 @@ from ingest.dialects import Dialect
 from ingest.errors import Refusal, Situation
 from ingest.exchange import Exchange, parameter
 from ingest.origins import Origins
-from ingest.settings import LimitSettings, SourceSettings, keyless
+from ingest.settings import LimitSettings, SourceLimitSettings, SourceSettings, keyless
 
 KNOWN_MAX: Final = 4096  # spellings of right Authorization headers, all dialects together
 KNOWN_BYTES_MAX: Final = 512  # of one that is kept
@@ -173,12 +173,12 @@ def _source(name: str, settings: SourceSettings) -> Source:
     )
 
 
-def _terms(source: Source, own: LimitSettings, everywhere: LimitSettings, dialect: Dialect) -> Terms:
+def _terms(source: Source, own: SourceLimitSettings, everywhere: LimitSettings, dialect: Dialect) -> Terms:
     """The source's own limits before those of [limits] before the dialect's."""
 
     def bound(name: str, default: int) -> int:
         for limits in (own, everywhere):
-            if name in limits.model_fields_set and (value := getattr(limits, name)) is not None:
+            if (value := getattr(limits, name)) is not None:
                 return int(value)
         return default
 
@@ -188,7 +188,7 @@ def _terms(source: Source, own: LimitSettings, everywhere: LimitSettings, dialec
         body_bytes_max=bound("body_bytes_max", dialect.limits.body_bytes_max),
         event_bytes_max=bound("event_bytes_max", dialect.limits.event_bytes_max),
         batch_events_max=bound("batch_events_max", dialect.limits.batch_events_max),
-        depth_max=bound("depth_max", everywhere.depth_max),
+        depth_max=everywhere.depth_max,
     )
 
 
@@ -198,5 +198,4 @@ def _widest(terms: list[Terms]) -> Terms:
         body_bytes_max=max(each.body_bytes_max for each in terms),
         event_bytes_max=max(each.event_bytes_max for each in terms),
         batch_events_max=max(each.batch_events_max for each in terms),
-        depth_max=max(each.depth_max for each in terms),
     )

@@ -45,7 +45,7 @@ class Intake:
         if terms is None:
             terms = exchange.terms = self._by_body(exchange, dialect, found)
             check_origin(exchange, terms)
-            found = _narrowed(exchange.body, dialect, found, terms, widest)
+            _check_bounds(exchange.body, found, terms)
         exchange.count = found.count
         if len(exchange.body) > terms.event_bytes_max:
             _check_sizes(found, dialect, terms)
@@ -119,13 +119,12 @@ def unreadable(error: ScanError) -> Refusal:
     return Refusal(Situation.UNREADABLE, error.reason, f"{what} (byte {error.position})")
 
 
-def _narrowed(body: bytes, dialect: Dialect, found: Scan, own: Terms, widest: Terms) -> Scan:
+def _check_bounds(body: bytes, found: Scan, own: Terms) -> None:
     """Hold a body that was read by the widest terms against those of its source."""
     if len(body) > own.body_bytes_max:
         raise too_large(own.body_bytes_max)
     if found.count > own.batch_events_max:
         raise _too_many(own)
-    return _scanned(body, dialect, own) if own.depth_max < widest.depth_max else found
 
 
 def _check_sizes(found: Scan, dialect: Dialect, terms: Terms) -> None:

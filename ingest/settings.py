@@ -70,8 +70,8 @@ class CollectorSettings(Part):
         return texts
 
 
-class LimitSettings(Part):
-    """[limits] and [sources.NAME.limits]: the first three, unset, are the dialect's own."""
+class SourceLimitSettings(Part):
+    """[sources.NAME.limits]: where unset, those of [limits], else the dialect's own."""
 
     body_bytes_max: int | None = Field(
         None, ge=KIB, le=256 * MIB, description="bytes of a body after inflating"
@@ -80,6 +80,11 @@ class LimitSettings(Part):
         None, ge=KIB, le=4 * MIB, description="bytes of one event's JSON text"
     )
     batch_events_max: int | None = Field(None, ge=1, le=1_000_000, description="events of one request")
+
+
+class LimitSettings(SourceLimitSettings):
+    """[limits]: of every request and connection."""
+
     depth_max: int = Field(64, ge=8, le=512, description="levels of nested JSON")
     header_bytes_max: int = Field(32 * KIB, ge=KIB, le=MIB, description="bytes of all request headers")
     header_count_max: int = Field(100, ge=10, le=1000, description="request headers")
@@ -125,8 +130,8 @@ class SourceSettings(Part):
         "user", description="which id is the record's key where both exist"
     )
     privacy: PrivacySettings = Field(PrivacySettings(), description="see [sources.NAME.privacy]")
-    limits: LimitSettings = Field(
-        LimitSettings(), description="the first three of [limits], for this source alone"
+    limits: SourceLimitSettings = Field(
+        SourceLimitSettings(), description="see [sources.NAME.limits]; unset: those of [limits]"
     )
 
 

@@ -26,6 +26,7 @@ TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("lake", landing.LakeSettings),
     ("sources.NAME", door.SourceSettings),
     ("sources.NAME.privacy", door.PrivacySettings),
+    ("sources.NAME.limits", door.SourceLimitSettings),
     ("limits", door.LimitSettings),
     ("topics.NAME", TopicSettings),
     ("topics.NAME.columns", landing.ColumnSettings),

@@ -182,8 +182,8 @@ def test_the_sources_limits_go_before_the_general_ones_before_the_dialects(
 
 @pytest.mark.parametrize("key_in_body", [False, True])
 def test_body_event_and_depth_are_bounded_on_both_sides(key_in_body: bool) -> None:
-    own = bounds(body_bytes_max=2048, event_bytes_max=1024, depth_max=8)
-    door = DoorStand({"web": own, "other": {"write_keys": ["other"]}})
+    own = bounds(body_bytes_max=2048, event_bytes_max=1024)
+    door = DoorStand({"web": own, "other": {"write_keys": ["other"]}}, limits={"depth_max": 8})
 
     def status(body: bytes) -> int:
         assert b"GOOD" in body
