@@ -28,6 +28,7 @@ from headrace.stack.supervisor import Supervisor
 LOOK_SECONDS: Final = 1.0
 LINE_SECONDS: Final = 30.0  # between two lines of figures in a pipe
 ARRIVALS_SHOWN: Final = 6
+WAITS: Final = "waits for Kafka"
 ONE_COPY: Final = "one copy: survives kills, not a lost disk"
 
 
@@ -171,8 +172,10 @@ class Screen:
 
     def _words(self, role: str, running: list[Supervised]) -> Text:
         reasons = [_short(reason.removeprefix(f"{role}: ")) for one in running for reason in one.reasons]
+        if WAITS in reasons:
+            return Text(WAITS, style="yellow")  # what follows from it is not news
         if reasons or not running:
-            return Text("; ".join(dict.fromkeys(reasons)) or "waits for Kafka", style="yellow")
+            return Text("; ".join(dict.fromkeys(reasons)) or WAITS, style="yellow")
         restarts = sum(one.restarts for one in running)
         words = [ONE_COPY] if role == "kafka" else []
         if role == "collector" and len(running) > 1:
@@ -203,7 +206,7 @@ def arrivals_table(rows: list[Arrival]) -> Table:
     """The newest rows, the newest one last."""
     table = Table.grid(padding=(0, 2))
     table.add_column(width=1)
-    for width in (8, 10, 30, 36):
+    for width in (8, 22, 22, 36):
         table.add_column(max_width=width, no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row("", f"{row.received_at:%H:%M:%S}", row.type, row.name, Text(row.who, style="dim"))
@@ -230,7 +233,7 @@ def _trouble(process: Supervised) -> list[str]:
 
 def _short(reason: str) -> str:
     """Why Kafka is away stands in its own line."""
-    return "waits for Kafka" if reason.startswith("Kafka is away") else reason
+    return WAITS if reason.startswith("Kafka is away") else reason
 
 
 def _lamp(running: list[Supervised]) -> Text:
