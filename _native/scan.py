@@ -5,7 +5,8 @@ last one wins; a lone surrogate escape is legal) and lifts what `ScanSpec` names
 candidate of a role that is null, "" or a container is passed over, but for VALUE, where anything counts. An
 element that is not an object still has its row. Brackets count as levels from 1; more than depth_max, which
 may be any number, are refused. A body is any contiguous buffer of at most BODY_BYTES_MAX bytes (ValueError
-beyond). A spec and its `roles` do not change once it has been used. Raises ScanError. Does not wait.
+beyond). A spec and its `roles` do not change once it has been used. Memory: 108 bytes an event (twice that
+during the call), at most events_max of them. Raises ScanError. Does not wait.
 
 `text(body, cell) -> bytes | None`: a lifted scalar as UTF-8, a string without its escapes (a lone
 surrogate: U+FFFD), numbers, true and false as they are written; None for what is absent, null or a

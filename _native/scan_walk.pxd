@@ -352,6 +352,8 @@ cdef inline bint added(Walk *walk, Rows *rows, const Cell *event, const Cell *ce
         return False
     if rows.count == rows.capacity:
         capacity = rows.capacity * 2 if rows.capacity else ROWS_FIRST + (walk.size >> 8)
+        if capacity > walk.events_max:  # one more than may count, for the event that is one too many
+            capacity = (walk.events_max if walk.events_max > 0 else 0) + 1
         row = <Cell *>PyMem_RawRealloc(rows.data, capacity * ROW * sizeof(int32_t))
         if row == NULL:
             failed(walk, NO_MEMORY, 0)

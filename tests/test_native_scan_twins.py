@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import json
 import mmap
 import platform
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scan_stand import DOCUMENTS, ODD, SEGMENT, SPEC, SPECS, observed, observed_members, observed_text
 
-from _native import cells, scan_c, scan_plan, scan_py
+from _native import cells, scan_c, scan_plan, scan_py, wants_extensions
 from _native.scan import TWIN
 
 TWINS = pytest.mark.parametrize("twin", [scan_c, scan_py], ids=["cython", "python"])
@@ -55,8 +56,22 @@ def assert_alike(body: bytes, name: str = "usual", **bounds: int) -> None:
 
 
 def test_the_cython_twin_serves_where_it_is_built() -> None:
-    assert TWIN == "cython"
+    assert ("cython" if wants_extensions() else "python") == TWIN
     assert {"x86_64": "sse2", "aarch64": "neon"}.get(platform.machine(), "plain") == scan_c.WAY
+
+
+def test_the_python_twin_serves_with_a_warning_where_the_other_is_not_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "_native.scan_c", None)
+    monkeypatch.delenv("HEADRACE_NO_EXTENSIONS", raising=False)
+    source = importlib.util.find_spec("_native.scan")
+    assert source
+    assert source.loader
+    module = importlib.util.module_from_spec(source)
+    with pytest.warns(RuntimeWarning, match="scan_c is not built"):
+        source.loader.exec_module(module)
+    assert (module.TWIN, module.scan) == ("python", scan_py.scan)
 
 
 @pytest.mark.parametrize("name", SPECS)
