@@ -124,9 +124,9 @@ cdef class _Feed:
             if not headrace_read_batch(data, size, at, OFFSETS_END, &batch):
                 break
             at = batch.end
-            while waiting and waiting[-1][1] <= batch.base_offset + batch.last_delta:
+            while waiting and waiting[-1][1] < headrace_batch_next(&batch):
                 gone.add(waiting.pop()[0])
-            if batch.base_offset + batch.last_delta >= self.walk.next_offset:
+            if headrace_batch_next(&batch) > self.walk.next_offset:
                 self.take(&batch, view, gone)
             if batch.attributes & CONTROL:
                 if is_abort(bytes(view[batch.start + HEADRACE_HEAD_BYTES : batch.end])):
@@ -137,12 +137,13 @@ cdef class _Feed:
         """Account for every offset up to the end of `batch`."""
         cdef const unsigned char *start = &view[batch.start]
         cdef size_t size = batch.end - batch.start
-        cdef int64_t end = batch.base_offset + batch.last_delta + 1
+        cdef int64_t end = headrace_batch_next(batch)
         cdef int64_t appended_us = headrace_micros(batch.max_timestamp, TIMES_END)
         self.walked += size
         self.hole(batch.base_offset)
         if batch.magic != HEADRACE_MAGIC or not checked(start, size, batch.crc):
-            self.corrupt(appended_us, believed(batch, view), start, size)
+            end = headrace_batch_believed(batch, &view[0], <size_t>view.shape[0], OFFSETS_END)
+            self.corrupt(appended_us, end, start, size)
             return 0
         self.last_batch = (batch.base_offset, batch.leader_epoch)
         self.appended_us_max = max(self.appended_us_max, appended_us)
@@ -193,13 +194,9 @@ cdef class _Feed:
             else:
                 raise_failed(told)
         if walk.at < walk.size or walk.count < walk.record_count:
-            self.corrupt(
-                headrace_micros(batch.max_timestamp, TIMES_END),
-                batch.base_offset + batch.last_delta + 1,
-                walk.data + walk.at,
-                walk.size - walk.at,
-            )
-        self.hole(batch.base_offset + batch.last_delta + 1)
+            appended_us = headrace_micros(batch.max_timestamp, TIMES_END)
+            self.corrupt(appended_us, headrace_batch_next(batch), walk.data + walk.at, walk.size - walk.at)
+        self.hole(headrace_batch_next(batch))
         return 0
 
     cdef int odd(self, const unsigned char[::1] plain) except -1:
@@ -264,7 +261,6 @@ cdef class _Feed:
     cdef int skip(self, int64_t next_offset, reason) except -1:
         self.skipped.append((self.walk.next_offset, next_offset, reason))
         self.walk.next_offset = next_offset
-        return 0
 
     cdef int hole(self, int64_t next_offset) except -1:
         """Kafka has nothing before `next_offset`: nothing to do where that is reached already."""
@@ -287,17 +283,9 @@ cdef class _Feed:
         if self.decoder.lift is not None:
             for name, count in self.decoder.lift.counted().items():
                 self.nulled[name] = self.nulled.get(name, 0) + count
-        return Fed(
-            self.walk.next_offset,
-            self.walk.rows,
-            self.quarantined,
-            self.skipped,
-            self.holes,
-            self.last_batch,
-            self.appended_us_max,
-            hours,
-            self.nulled,
-        )
+        counts = (self.walk.next_offset, self.walk.rows, self.quarantined)
+        ranges = (self.skipped, self.holes, self.last_batch)
+        return Fed(*counts, *ranges, self.appended_us_max, hours, self.nulled)
 
 
 cdef bint checked(const unsigned char *start, size_t size, uint32_t crc) noexcept:
@@ -308,13 +296,3 @@ cdef bint checked(const unsigned char *start, size_t size, uint32_t crc) noexcep
     with nogil:
         found = headrace_crc32c(start + CRC_FROM, size - CRC_FROM)
     return found == crc
-
-
-cdef int64_t believed(const headrace_batch *batch, const unsigned char[::1] view) noexcept:
-    """Where a damaged batch ends: as its header says, but not behind the beginning of the next batch."""
-    cdef int64_t end = batch.base_offset + batch.last_delta + 1
-    cdef headrace_batch behind
-    if headrace_read_batch(&view[0], <size_t>view.shape[0], batch.end, OFFSETS_END, &behind):
-        if batch.base_offset < behind.base_offset < end:
-            return behind.base_offset
-    return end

@@ -99,6 +99,9 @@ static inline int headrace_find_header(headrace_slice slice, int *next) {
     if (slice.size < HEADER_BYTES_MIN || slice.size > HEADER_BYTES_MAX)
         return HEADER_OTHER;
     headrace_name name = headrace_name_of(slice.at, slice.size);
+    const headrace_name *likely = &headrace_names[*next % HEADERS];
+    if (likely->head == name.head && likely->tail == name.tail && likely->size == name.size)
+        return (*next)++ % HEADERS;
     for (int turn = 0, at = *next; turn < HEADERS; turn++, at++) {
         if (at >= HEADERS)
             at = 0;

@@ -75,6 +75,22 @@ static int headrace_read_batch(
     return 1;
 }
 
+/* The offset behind the batch. */
+static inline int64_t headrace_batch_next(const headrace_batch *batch) {
+    return batch->base_offset + batch->last_delta + 1;
+}
+
+/* Where a damaged batch ends: as its header says, but not behind the beginning of the next batch. */
+static int64_t headrace_batch_believed(
+    const headrace_batch *batch, const unsigned char *data, size_t size, int64_t offset_max) {
+    int64_t next = headrace_batch_next(batch);
+    headrace_batch behind;
+    if (headrace_read_batch(data, size, batch->end, offset_max, &behind) &&
+        batch->base_offset < behind.base_offset && behind.base_offset < next)
+        return behind.base_offset;
+    return next;
+}
+
 /* A zigzag varint of at most 64 bits (higher ones are dropped); 0 where it does not end in time. */
 static inline int headrace_take_varint(headrace_cursor *cursor, int64_t *value) {
     const unsigned char *at = cursor->at;

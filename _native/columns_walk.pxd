@@ -47,6 +47,10 @@ cdef extern from "columns_walk.h":
     int headrace_read_batch(
         const unsigned char *data, size_t size, size_t at, int64_t offset_max, headrace_batch *batch
     ) noexcept nogil
+    int64_t headrace_batch_next(const headrace_batch *batch) noexcept nogil
+    int64_t headrace_batch_believed(
+        const headrace_batch *batch, const unsigned char *data, size_t size, int64_t offset_max
+    ) noexcept nogil
     int64_t headrace_micros(int64_t millis, int64_t micros_max) noexcept nogil
     int64_t headrace_place_row(headrace_cell *cells, int64_t grace_us) noexcept nogil
     void headrace_bind(headrace_walk *walk, headrace_bound *bound) noexcept nogil

@@ -31,23 +31,43 @@ static inline size_t headrace_utf8_sequence(const unsigned char *at, const unsig
     return size;
 }
 
-/* 1 where `size` bytes are UTF-8. ASCII goes 32 bytes at a time, as long as 32 remain. */
-static inline int headrace_utf8_valid(const unsigned char *at, size_t size) {
+/* 1 where every byte is ASCII: 32 or 8 bytes at a time, the last words may overlap those before. */
+static inline int headrace_ascii(const unsigned char *at, size_t size) {
+    uint64_t words[4], word, high = 0;
+    uint32_t first, last;
+    if (size < 8) {
+        if (size < 4) {
+            while (size > 0)
+                high |= at[--size];
+            return high < 0x80;
+        }
+        memcpy(&first, at, 4);
+        memcpy(&last, at + size - 4, 4);
+        return ((first | last) & 0x80808080u) == 0;
+    }
+    const unsigned char *end = at + size;
+    for (; end - at >= 32; at += 32) {
+        memcpy(words, at, 32);
+        if ((words[0] | words[1] | words[2] | words[3]) & HEADRACE_HIGH_BITS)
+            return 0;
+    }
+    for (; end - at >= 8; at += 8) {
+        memcpy(&word, at, 8);
+        high |= word;
+    }
+    memcpy(&word, end - 8, 8);
+    return ((high | word) & HEADRACE_HIGH_BITS) == 0;
+}
+
+/* As headrace_utf8_valid, of bytes that are not all ASCII. */
+static int headrace_utf8_walk(const unsigned char *at, size_t size) {
     const unsigned char *end = at + size;
     while (at < end) {
-        while (end - at >= 32) {
-            uint64_t words[4];
-            memcpy(words, at, 32);
-            if ((words[0] | words[1] | words[2] | words[3]) & HEADRACE_HIGH_BITS)
-                break;
-            at += 32;
-        }
-        while (end - at >= 8) {
-            uint64_t word;
+        uint64_t word;
+        for (; end - at >= 8; at += 8) {
             memcpy(&word, at, 8);
             if (word & HEADRACE_HIGH_BITS)
                 break;
-            at += 8;
         }
         while (at < end && *at < 0x80)
             at++;
@@ -59,6 +79,11 @@ static inline int headrace_utf8_valid(const unsigned char *at, size_t size) {
         }
     }
     return 1;
+}
+
+/* 1 where `size` bytes are UTF-8. */
+static inline int headrace_utf8_valid(const unsigned char *at, size_t size) {
+    return headrace_ascii(at, size) || headrace_utf8_walk(at, size);
 }
 
 #endif
