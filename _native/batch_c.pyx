@@ -7,6 +7,7 @@ an event, more than to pack it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.number cimport PyNumber_Index
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int64_t, uint32_t
@@ -51,14 +52,19 @@ cdef Py_ssize_t spare_bytes = 0
 
 
 cdef PyObject *take_spare(Py_ssize_t room_min, Py_ssize_t room_max, Py_ssize_t *room) noexcept:
-    """The spare that was given last, if it has a fitting room; NULL else."""
+    """A spare with a fitting room, of several the one that was given last; NULL where there is none."""
     global spare_count, spare_bytes
-    if not spare_count or not room_min <= spare_rooms[spare_count - 1] <= room_max:
+    cdef int at = spare_count - 1
+    cdef PyObject *taken
+    while at >= 0 and not room_min <= spare_rooms[at] <= room_max:
+        at -= 1
+    if at < 0:
         return NULL
     spare_count -= 1
-    room[0] = spare_rooms[spare_count]
+    taken, room[0] = spares[at], spare_rooms[at]
+    spares[at], spare_rooms[at] = spares[spare_count], spare_rooms[spare_count]
     spare_bytes -= room[0]
-    return spares[spare_count]
+    return taken
 
 
 cdef void give_back(PyObject *records, Py_ssize_t room) noexcept:
@@ -101,12 +107,14 @@ cdef class RecordBatch:
         """
         cdef bytes rest
         cdef unsigned char *room
+        cdef int64_t at_ms
         if not 0 <= timestamp_ms <= TIMESTAMP_MS_MAX:
             raise ValueError(f"expected timestamp_ms from 0 to {TIMESTAMP_MS_MAX}, got {timestamp_ms}")
         if self.is_closed:
             return False
+        at_ms = PyNumber_Index(timestamp_ms)  # a float would be cut without a word
         rest = tail(key, value, headers)
-        room = self.new_record(len(rest), timestamp_ms)
+        room = self.new_record(len(rest), at_ms)
         if room == NULL:
             return False
         memcpy(room, PyBytes_AS_STRING(rest), len(rest))

@@ -115,7 +115,10 @@ cdef bint is_sound(stamp, Py_ssize_t count) except -1:
         return False
     if sent_us is not None and not MIN_US <= sent_us < MAX_US:
         return False
-    return True if not stamp.required else False
+    for role in stamp.required:
+        if not EVENT <= role <= VALUE:
+            return False
+    return True
 
 
 cdef int lacking_roles(stamp) except -1:

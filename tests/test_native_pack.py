@@ -34,7 +34,7 @@ from _native.pack_record_py import EARLY_US_MAX, LATE_US_MAX
 from _native.pack_stamp import NUMBER_MAX, POSITION_MAX, RECEIVED_US_MAX, One, bytes_expected
 from _native.record import FIELD_BYTES_MAX, HEADERS, QUARANTINE_REASONS, Flags
 from _native.scan import scan
-from _native.timestamp import MAX_US, MIN_US, rfc3339
+from _native.timestamp import MAX_US, MIN_US, parse_us, rfc3339
 
 EVENT = {
     "messageId": "m-1",
@@ -256,8 +256,6 @@ def test_a_correction_out_of_all_time_is_left_out(twins: Twins) -> None:
 
 @pytest.mark.parametrize("time", TIMES)
 def test_times_are_read_as_timestamp_does(twins: Twins, time: Any) -> None:
-    from _native.timestamp import parse_us
-
     text = time if isinstance(time, str) else json.dumps(time)
     expected = parse_us(text.encode())
     found = timed(twins, {"timestamp": time})
@@ -266,6 +264,18 @@ def test_times_are_read_as_timestamp_does(twins: Twins, time: Any) -> None:
     escaped = json.dumps(text).replace("0", "\\u0030")
     record = one_of(twins, b'{"timestamp":%s}' % escaped.encode())
     assert record.headers.get("ce_time") == found[0]
+
+
+def test_times_of_many_days_in_one_request_are_each_their_own(twins: Twins) -> None:
+    days = [f"2025-{month:02}-{day:02}" for month in (11, 12) for day in (8, 9, 10, 11, 19, 8, 8)]
+    times = [f"{day}T{hour:02}:30:00{zone}" for day in days for hour in (0, 23) for zone in ("Z", "+09:00")]
+    times += ["2025-11-31T00:00:00Z", "2025-11-30T00:00:00Z", "1969-12-31T23:00:00Z", "1970-01-01T00:00:00Z"]
+    events = [{"messageId": str(n), "timestamp": time} for n, time in enumerate(times)]
+    _, records = packed(twins, json.dumps(events).encode())
+    expected = [parse_us(time.encode()) for time in times]
+    assert [record.headers.get("ce_time") for record in records] == [
+        None if at_us is None else rfc3339(at_us) for at_us in expected
+    ]
 
 
 def test_g7_each_event_is_taken_or_left_out_and_only_what_is_taken_uses_a_number(twins: Twins) -> None:

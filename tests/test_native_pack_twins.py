@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from array import array
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +31,7 @@ from _native.record import FIELD_BYTES_MAX, HEADERS
 from _native.scan import scan
 from _native.timestamp import MAX_US, MIN_US, parse_us, rfc3339
 
+EXAMPLES: Final = 40  # of each; tests/fuzz/fuzz_pack.py goes on from here
 text = st.text(max_size=20) | st.text('é😀\x00"\\/x', max_size=3000)
 times = st.sampled_from([str(time) for time in TIMES]) | st.integers(
     MIN_US - (1 << 40), MAX_US + (1 << 40)
@@ -108,6 +109,7 @@ def agree(body: bytes, found: Scan, more: dict[str, Any], **batches: Any) -> Non
     assert seen[0] == seen[1]
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     BODIES,
     STAMPS,
@@ -122,6 +124,7 @@ def test_the_twins_agree_on_any_events(
     agree(body, scan(body, SPEC), more, **batches)
 
 
+@settings(max_examples=EXAMPLES)
 @given(BODIES | CLOUD_BODIES, EDITS, STAMPS, st.booleans())
 def test_the_twins_agree_on_mutated_events(
     body: bytes, edits: list[tuple[int, int]], more: dict[str, Any], attributes: bool
@@ -136,11 +139,13 @@ def test_the_twins_agree_on_mutated_events(
     agree(bytes(changed), found, {**more, "attributes": attributes})
 
 
+@settings(max_examples=EXAMPLES)
 @given(CLOUD_BODIES, STAMPS)
 def test_the_twins_agree_on_cloud_events(body: bytes, more: dict[str, Any]) -> None:
     agree(body, scan(body, CE_SPEC), {**more, "attributes": True})
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.data(), STAMPS)
 def test_the_twins_agree_on_any_rows(data: st.DataObject, more: dict[str, Any]) -> None:
     body = data.draw(BODIES | st.binary(max_size=40))
@@ -183,7 +188,7 @@ def wild_times(draw: st.DrawFn) -> str:
 wild_numbers = st.from_regex(r"\A-?[0-9]{0,20}(\.[0-9]{0,8})?([eE][+-]?[0-9]{0,4})?\Z")
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(wild_times() | wild_numbers | st.text("0123456789-:TZ.+ e", max_size=30) | times)
 def test_times_are_read_as_parse_us_reads_them(time: str) -> None:
     expected = parse_us(time.encode())
@@ -210,6 +215,7 @@ ONES = st.builds(
 )
 
 
+@settings(max_examples=EXAMPLES)
 @given(ONES, STAMPS)
 def test_the_twins_agree_on_one_record(one: One, more: dict[str, Any]) -> None:
     seen = [
@@ -220,6 +226,7 @@ def test_the_twins_agree_on_one_record(one: One, more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("twins", [PYTHON, CYTHON], ids=["python", "cython"])
+@settings(max_examples=EXAMPLES)
 @given(BODIES, STAMPS, st.integers(1, 4))
 def test_g6_any_event_is_read_back_with_its_bytes_and_a_gapless_number(
     twins: Twins, body: bytes, more: dict[str, Any], partitions: int
