@@ -18,7 +18,8 @@ from sink.lane import Lane
 from sink.settings import ColumnSettings, TableSettings
 
 PAYLOADS = (
-    b'{"p":{"price":19.5,"paid":"12.30","sku":"A-1","n":3,"ok":true,"at":"2025-11-24","day":"2025-11-24","x":[1]}}',
+    b'{"p":{"price":19.5,"paid":"12.30","sku":"A-1","n":3,"ok":true,'
+    b'"at":"2025-11-24","day":"2025-11-24","x":[1]}}',
     b'{"p":{"price":"cheap","n":9223372036854775808}}',
     b"{}",
 )
