@@ -15,8 +15,9 @@ from typing import Final
 
 import orjson
 
-from sink.entry import FORMAT, Entry, entry_key, hash_of, log_folder, parse_entry
+from sink.entry import FORMAT, Entry, LandedFile, hash_of, parse_entry
 from sink.errors import LogError
+from sink.keys import entry_key, log_folder
 from sink.store import Exists, Store, together
 
 LAKE_KEY: Final = "_headrace/lake.json"
@@ -37,13 +38,15 @@ class Position:
 
 @dataclass(slots=True)
 class LogHead:
-    """Where a lane stands: what the next entry must bear; the last one's files may be invisible."""
+    """Where a lane stands: what the next entry must bear, and which files may be invisible still."""
 
     next_sequence: int = 0
     previous: str | None = None
     topic_id: str | None = None
     positions: dict[int, Position] = field(default_factory=dict)
     last: Entry | None = None
+    unseen: dict[str, tuple[LandedFile, ...]] = field(default_factory=dict)
+    """Files by key that nobody needs to have seen yet: as first committed, and as rebuilt since."""
 
     def follow(self, entry: Entry, sha256: str) -> None:
         """Go on by one entry. LogError where it does not continue: hash, sequence, offsets, topic id."""
@@ -77,6 +80,18 @@ class LogHead:
         self.previous = sha256
         self.topic_id = entry.topic_id
         self.last = entry
+        self._look_after(entry)
+
+    def _look_after(self, entry: Entry) -> None:
+        """An entry other than a rebuild is created only when every file before it has been seen."""
+        if entry.rebuilt is None:
+            self.unseen = {file.key: (file,) for file in entry.files}
+            return
+        key = entry.rebuilt.key
+        if entry.files:
+            self.unseen[key] = (*self.unseen.get(key, ()), *entry.files)
+        else:
+            self.unseen.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +134,23 @@ class CommitLog:
                 if data is None:
                     raise LogError("bad_entry", f"{key}: was listed, but is gone; entries are never deleted")
                 yield key, data
+
+    async def entry(self, sequence: int) -> Entry:
+        """One entry by its sequence. LogError where it is missing or unreadable. Suspends."""
+        key = entry_key(self.topic, self.lane, sequence)
+        data = await self._store.read(key)
+        if data is None:
+            raise LogError("bad_entry", f"{key}: is missing; entries are never deleted")
+        return parse_entry(data, key)
+
+    async def history(self, partition: int, incarnation: int) -> list[tuple[int, tuple[int, int]]]:
+        """End and last batch of each entry of a Kafka partition's incarnation, in order. Suspends."""
+        found: list[tuple[int, tuple[int, int]]] = []
+        async for key, data in self.entries():
+            span = parse_entry(data, key).offsets.get(partition)
+            if span is not None and span.incarnation == incarnation and span.last_batch is not None:
+                found.append((span.next, span.last_batch))
+        return found
 
     async def append(self, entry: Entry) -> Appended | Lost:
         """Create the entry: this is the commit. Only the content of its key decides whose it is.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sink.entry import LandedFile
 from sink.errors import LogError, StoreError
-from sink.store import Store, Upload, together
+from sink.store import Head, Store, Upload, together
 
 
 def upload_of(file: LandedFile) -> Upload:
@@ -17,18 +17,40 @@ def upload_of(file: LandedFile) -> Upload:
 async def show(store: Store, files: Sequence[LandedFile]) -> None:
     """Complete the files of an entry and see each of them: step 3 of a commit, as often as needed. Suspends.
 
-    LogError `file_lost` where an upload is gone and its file is not there, or is another.
+    LogError `file_lost`: an upload is gone and its file is not there (retriable: it can be rebuilt), or is
+    another.
     """
-    await together([_show(store, file) for file in files])
+    lost = await find_lost(store, {file.key: (file,) for file in files})
+    if lost:
+        told = "committed, but its upload is gone and it is not there"
+        raise LogError("file_lost", f"{lost[0].key}: {told}", retriable=True)
 
 
-async def _show(store: Store, file: LandedFile) -> None:
-    completion = await store.complete(upload_of(file))
-    head = await store.head(file.key)  # decides, whatever completion answered
-    if head is None and completion == "gone":
-        raise LogError("file_lost", f"{file.key}: committed, but its upload is gone and it is not there")
+async def find_lost(store: Store, files: Mapping[str, tuple[LandedFile, ...]]) -> list[LandedFile]:
+    """As `show`, of files by key, as first committed and as rebuilt since; gives those that are lost.
+
+    Lost: no upload of the file is there any more, and *then* there is no file (PROTOCOL 4).
+    """
+    shown = await together([_show(store, some) for some in files.values()])
+    return [some[0] for some, seen in zip(files.values(), shown, strict=True) if not seen]
+
+
+async def _show(store: Store, some: tuple[LandedFile, ...]) -> bool:
+    key = some[0].key
+    completions = [await store.complete(upload_of(file)) for file in some]
+    head = await store.head(key)  # decides, whatever completion answered
+    if head is None and all(completion == "gone" for completion in completions):
+        return False
     if head is None:
-        raise StoreError("store_unavailable", f"{file.key}: completed, but not there yet", retriable=True)
-    if head.size != file.bytes or head.sha256 not in (None, file.sha256):
-        told = f"{head.size} bytes, checksum {head.sha256}; the entry says {file.bytes}, {file.sha256}"
-        raise LogError("file_lost", f"{file.key}: {told}")
+        raise StoreError("store_unavailable", f"{key}: completed, but not there yet", retriable=True)
+    if not any(is_same(file, head) for file in some):
+        told = (
+            f"{head.size} bytes, checksum {head.sha256}; the entry says {some[-1].bytes}, {some[-1].sha256}"
+        )
+        raise LogError("file_lost", f"{key}: {told}")
+    return True
+
+
+def is_same(file: LandedFile, head: Head) -> bool:
+    """Whether what the store shows is the file, as far as it says."""
+    return head.size == file.bytes and head.sha256 in (None, file.sha256)

@@ -74,8 +74,11 @@ def _footer_faults(
         yield f"holds offsets {offsets}, the entry says {expected}"
 
 
-async def row_faults(store: Store, entry: Entry, files: Sequence[LandedFile]) -> RowFaults:
-    """Read every row of an entry's files: checksums, and each offset of its ranges exactly once. Suspends."""
+async def row_faults(store: Store, entry: Entry, files: Sequence[LandedFile], *, whole: bool) -> RowFaults:
+    """Read every row of an entry's files: checksums, and each offset of its ranges exactly once. Suspends.
+
+    Not `whole`: rows are known to be lost, so that a missing one is no fault here.
+    """
     found = RowFaults([])
     tables = []
     for file in files:
@@ -89,8 +92,9 @@ async def row_faults(store: Store, entry: Entry, files: Sequence[LandedFile]) ->
             tables.append(await asyncio.to_thread(_identities, data))
         except (pa.ArrowException, OSError, KeyError) as error:
             found.problems.append(f"{file.key}: its rows can't be read: {error}")
-    if len(tables) == len(entry.files) and tables:
-        await asyncio.to_thread(_cover, entry, pa.concat_tables(tables), found)
+    if tables:
+        whole = whole and len(tables) == len(entry.files)  # what is missing was told with its file
+        await asyncio.to_thread(_cover, entry, pa.concat_tables(tables), found, whole)
     return found
 
 
@@ -98,7 +102,7 @@ def _identities(data: bytes) -> pa.Table:
     return pq.read_table(pa.BufferReader(data), columns=list(IDENTITY)).select(list(IDENTITY))
 
 
-def _cover(entry: Entry, rows: pa.Table, found: RowFaults) -> None:
+def _cover(entry: Entry, rows: pa.Table, found: RowFaults, whole: bool) -> None:
     strange = set(pc.unique(rows["kafka_partition"]).to_pylist()) - set(entry.offsets)
     if strange:
         found.problems.append(f"{entry.key}: its files hold rows of Kafka partitions {sorted(strange)}")
@@ -107,11 +111,11 @@ def _cover(entry: Entry, rows: pa.Table, found: RowFaults) -> None:
         offsets = mine["kafka_offset"]
         repeated = len(offsets) - pc.count_distinct(offsets).as_py()
         found.overlaps += repeated
-        for fault in _span_faults(span, mine, repeated):
+        for fault in _span_faults(span, mine, repeated, whole):
             found.problems.append(f"{entry.key}: Kafka partition {partition}: {fault}")
 
 
-def _span_faults(span: OffsetRange, rows: pa.Table, repeated: int) -> Iterator[str]:
+def _span_faults(span: OffsetRange, rows: pa.Table, repeated: int, whole: bool) -> Iterator[str]:
     offsets = rows["kafka_offset"]
     if repeated:
         yield f"{repeated} rows with an offset that another row has"
@@ -126,5 +130,5 @@ def _span_faults(span: OffsetRange, rows: pa.Table, repeated: int) -> Iterator[s
         yield f"{outside} rows with an offset outside [{span.first}, {span.next}) or skipped"
     gone = sum(next_ - first for first, next_, _ in span.skipped)
     missing = span.next - span.first - gone - (len(offsets) - repeated - outside)
-    if missing > 0:
+    if missing > 0 and whole:
         yield f"{missing} offsets of [{span.first}, {span.next}) are in no row"

@@ -33,23 +33,26 @@ class Guard:
         self._source = source
         self._on_gap = on_gap
 
-    async def admit(self, topic_id: str, heads: Mapping[int, Position]) -> bool:
-        """Whether a lane that was just taken may be fed; False: a gap was recorded, take it again. Suspends.
+    async def look(self, topic_id: str, heads: Mapping[int, Position]) -> list[Difference]:
+        """Where a lane that was just taken may not simply be fed; nothing: it may. Suspends.
 
         `topic_id`: that of Kafka now. LogError where the policy is to stop, BrokerError (retriable).
         """
         if self._lane.topic_id == topic_id:
             found = await self._differences(heads)
+            if not found:
+                return []
         else:
             there = self._partitions()
             firsts, ends = await self._source.first_offsets(there), await self._source.end_offsets(there)
             found = recreated(heads, firsts, ends)
-        if not found and self._lane.topic_id == topic_id:
-            return True
         if self._on_gap == "stop" or not found:
             raise LogError(CODES[found[0].reason if found else "recreated"], self._told(found))
+        return found
+
+    async def record(self, topic_id: str, found: Sequence[Difference]) -> None:
+        """Commit a gap entry for what `look` found; take the lane again in any case. Suspends."""
         await self._lane.record(topic_id, await self._gaps(found))
-        return False
 
     async def continues(self, partition: int, head: Position, epoch: int) -> bool:
         """Whether batches of this leader epoch continue a Kafka partition that stands at `head`. Suspends."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -28,6 +29,9 @@ from sink.errors import BrokerError, SinkError
 from sink.fetch import Fetched, Records
 from sink.guard import Guard
 from sink.lane import Committed, Lane
+from sink.log_check import Difference
+from sink.progress import Progress
+from sink.rebuild import rebuild
 from sink.settings import MIB, TableSettings
 from sink.topic_log import Source
 from sink.trouble import Stage, Trouble
@@ -56,8 +60,7 @@ class Landing:
         """`tell` is given topic and landed offsets by Kafka partition, for lag tools."""
         self.lane = lane
         self.topic = lane.topic
-        self.landed_rows = 0
-        self.last_commit_us: int | None = None
+        self.progress = Progress()
         self.trouble = Trouble(lane.topic, lane.lane)
         self._source = source
         self._guard = Guard(lane, source, table.on_gap)
@@ -80,8 +83,6 @@ class Landing:
         self._ending = False
         self._woken = asyncio.Event()
         self._empty = asyncio.Event()
-        self._landed: dict[int, int] = {}
-        self._ends: dict[int, int] = {}
 
     @property
     def stopped(self) -> bool:
@@ -93,25 +94,17 @@ class Landing:
         """A commit is under way, or will be."""
         return self._asked or self._commit is not None
 
-    @property
-    def lag_records(self) -> int:
-        """Offsets that can be read in Kafka and are not visible in the lake."""
-        return sum(max(0, end - self._landed.get(at, 0)) for at, end in self._ends.items())
-
     def status(self) -> dict[str, Any]:
         """As the status line tells it; offsets are those that have landed."""
-        told: dict[str, Any] = {"topic": self.topic, "lane": self.lane.lane}
-        told["positions"] = {str(at): offset for at, offset in sorted(self._landed.items())}
-        told["lag_records"] = self.lag_records
-        told["buffered_bytes"] = self.lane.nbytes
-        told["last_commit_us"] = self.last_commit_us
-        return told | self.trouble.status()
+        told = {"topic": self.topic, "lane": self.lane.lane, "buffered_bytes": self.lane.nbytes}
+        return told | self.progress.status(self._now_us()) | self.trouble.status()
 
     def unlanded(self) -> dict[str, Any]:
         """Offsets that were read and are not landed: Kafka keeps their records for the next owner."""
         told: dict[str, Any] = {"topic": self.topic, "lane": self.lane.lane, "records": 0}
         if self.lane.taken:
-            told["records"] = sum(self.lane.position(at).next - first for at, first in self._landed.items())
+            landed = self.progress.landed.items()
+            told["records"] = sum(self.lane.position(at).next - first for at, first in landed)
         return told
 
     def ask(self) -> None:
@@ -167,8 +160,13 @@ class Landing:
         topic_id = await self._topic_id()
         positions = await self.lane.take(topic_id, await self._source.first_offsets(self._partitions()))
         self._records.close()
-        self._landed = {at: position.next for at, position in positions.items()}
-        if not await self._guard.admit(topic_id, positions):
+        self.progress.take(positions)
+        found = await self._guard.look(topic_id, positions)
+        if self.lane.lost:
+            await self._rebuild(found)
+            return
+        if found:
+            await self._guard.record(topic_id, found)
             return
         self.trouble.passed(Stage.TAKE)
         while self.lane.taken:
@@ -179,6 +177,17 @@ class Landing:
                 if self._ending:
                     return
             await self._turn()
+
+    async def _rebuild(self, found: Sequence[Difference]) -> None:
+        await rebuild(
+            self.lane,
+            self._source,
+            self._records,
+            found,
+            columns=self._table.promoted,
+            threads=self._threads,
+            record_bytes_max=RECORD_BYTES_MAX,
+        )
 
     async def _turn(self) -> None:
         if self._commit is not None and self._commit.done():
@@ -214,7 +223,7 @@ class Landing:
 
     async def _feed(self, fetched: Fetched) -> None:
         at = fetched.partition
-        self._ends[at] = fetched.stable_offset
+        self.progress.see(at, fetched.stable_offset)
         before = self.lane.position(at)
         if not fetched.batches or not self.lane.taken or fetched.offset > before.next:
             return
@@ -227,6 +236,7 @@ class Landing:
             self.lane.drop()  # taking it again says what is to be done
         if self.lane.taken:  # else a commit failed meanwhile, and all was dropped
             self.lane.note(at, fed)
+            self.progress.read(fed.appended_us_max)
             metrics.count_nulled(self.topic, fed.nulled)
 
     async def _begin_commit(self) -> None:
@@ -237,6 +247,7 @@ class Landing:
             await self._rest(self.trouble.failed(error))
             return
         self._commit_began = time.monotonic()
+        self.progress.leave()
         self._commit = asyncio.create_task(self.lane.commit(topic_id))
         await asyncio.sleep(0)  # its rows leave the open generation before anything more is fed
 
@@ -254,11 +265,7 @@ class Landing:
             return
         metrics.count_commit(self.topic, outcome, time.monotonic() - self._commit_began)
         self.trouble.passed(Stage.COMMIT)
-        self.landed_rows += outcome.rows
-        self.last_commit_us = self._now_us()
-        ends = {at: position.next for at, position in outcome.positions.items()}
-        self._landed.update(ends)
-        self._tell(self.topic, ends)
+        self._tell(self.topic, self.progress.land(outcome, self._now_us()))
 
     async def _let_go(self) -> None:
         """After an error: hold nothing; a commit under way ends first, whatever its outcome."""
@@ -269,14 +276,13 @@ class Landing:
             except SinkError as error:
                 log.warning("commit_failed", topic=self.topic, lane=self.lane.lane, reason=str(error))
         self.lane.drop()
+        self._asked = False
         self._empty.set()
 
     async def _rest(self, seconds: float) -> None:
-        self._woken.clear()
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
-        except TimeoutError:
-            return
+        self._woken.clear()  # whoever woke it meanwhile is heard now
 
     async def _topic_id(self) -> str:
         topic_id = await self._source.id()

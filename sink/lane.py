@@ -19,10 +19,12 @@ import structlog
 
 from _native.columns import ColumnBuffers, Fed, Promoted
 from sink.commit_log import CommitLog, LogHead, Lost, Position
-from sink.completion import show, upload_of
-from sink.entry import Entry, Gap, LandedFile, OffsetRange, PlacedBy, hour_text, parse_entry
+from sink.completion import find_lost, show, upload_of
+from sink.entry import Entry, Gap, LandedFile, Rebuilt
+from sink.entry_writer import EntryWriter
 from sink.errors import LogError, StoreError
 from sink.generation import Generation, Span
+from sink.keys import sequence_of
 from sink.store import Store, together
 from sink.upload import Uploads
 
@@ -65,10 +67,13 @@ class Lane:
         self.lane = lane
         self.lanes = lanes
         self.taken = False
+        self.lost: tuple[LandedFile, ...] = ()
+        """Committed files that are nowhere: to be rebuilt, each, before anything else is committed."""
         self._store = store
         self._log = CommitLog(store, topic, lane)
-        self._placed_by = PlacedBy(grace_us=grace_us)
-        self._writer = writer
+        self._entries = EntryWriter(
+            topic, lane, lanes, grace_us=grace_us, writer=writer, now_us=lambda: self._now_us()
+        )
         self._now_us = now_us
         self._uploads = Uploads(store, topic, lane, grace_us=grace_us, threads=threads)
         self._head = LogHead()
@@ -87,13 +92,15 @@ class Lane:
         self.drop()
         head = await self._log.read()
         if head.last is None:
-            await self._log.append(self._origin(topic_id, starts))
+            generation = Generation(self.topic)
+            generation.spans = {partition: Span(0, start, start) for partition, start in starts.items()}
+            await self._log.append(self._entries.write("origin", head, topic_id, generation))
             head = await self._log.read()  # ours or another's: either is the origin
         assert head.last is not None
         # Whoever created it may have been killed before its name was durable; its files must not be seen
         # before.
         await self._store.settle(head.last.key)
-        await show(self._store, head.last.files)
+        self.lost = tuple(await find_lost(self._store, head.unseen))
         self._head = head
         self._positions = dict(head.positions)
         self.taken = True
@@ -107,30 +114,55 @@ class Lane:
 
     async def history(self, partition: int) -> list[tuple[int, tuple[int, int]]]:
         """End and last batch of each entry of a Kafka partition's present incarnation. Suspends."""
-        found: list[tuple[int, tuple[int, int]]] = []
-        incarnation = self._head.positions[partition].incarnation
-        async for key, data in self._log.entries():
-            span = parse_entry(data, key).offsets.get(partition)
-            if span is not None and span.incarnation == incarnation and span.last_batch is not None:
-                found.append((span.next, span.last_batch))
-        return found
+        return await self._log.history(partition, self._head.positions[partition].incarnation)
+
+    async def entry_of(self, file: LandedFile) -> Entry:
+        """The entry that named a file first. Suspends."""
+        return await self._log.entry(sequence_of(file.key))
 
     async def record(self, topic_id: str, gaps: Mapping[Gap, tuple[int, int] | None]) -> bool:
         """Commit that Kafka's log is another; False: another's entry was first. `take` again in any case.
 
-        By gap the batch before its `first`, if there is one. Nothing may be held, it would be dropped.
+        By gap the batch before its `first`, if there is one. What is held is dropped.
         """
         assert self.taken, "a lane must be taken before it records a gap"
+        assert not self.lost, "a lost file is rebuilt or given up first"
         generation = Generation(self.topic)
         for gap, last_batch in gaps.items():
             span = Span(gap.next_incarnation, gap.first, gap.first, last_batch=last_batch)
             generation.spans[gap.partition] = span
-        entry = self._entry("gap", topic_id, generation, (), gaps=tuple(gaps))
         self.drop()
-        outcome = await self._log.append(entry)
+        entry = self._entries.write("gap", self._head, topic_id, generation, gaps=tuple(gaps))
+        if isinstance(await self._log.append(entry), Lost):
+            return False
         for gap in gaps:
             log.error("gap_recorded", topic=self.topic, lane=self.lane, **gap.model_dump())
-        return not isinstance(outcome, Lost)
+        return True
+
+    async def restore(
+        self, file: LandedFile, buffers: ColumnBuffers, lost: Sequence[tuple[int, int, int]]
+    ) -> bool:
+        """Commit a lost file, written again from `buffers`, and show it; False: another was first. Suspends.
+
+        `lost`: (Kafka partition, first, next) of rows that could not be read again; without rows there is no
+        file. `take` again in any case: further ones may be lost.
+        """
+        assert self.taken, "a lane must be taken before a file is rebuilt"
+        assert file in self.lost
+        sequence = sequence_of(file.key)
+        files = [await self._uploads.send_again(file, sequence, buffers)] if buffers.rows else []
+        rebuilt = Rebuilt(key=file.key, sequence=sequence, lost=tuple(lost))
+        head = self._head
+        entry = self._entries.write(
+            "rebuild", head, head.topic_id or "", Generation(self.topic), files=files, rebuilt=rebuilt
+        )
+        self.drop()
+        if isinstance(await self._log.append(entry), Lost):
+            await self._give_up(files)
+            return False
+        await show(self._store, files)
+        log.error("file_rebuilt", topic=self.topic, lane=self.lane, key=file.key, lost=rebuilt.lost)
+        return True
 
     def position(self, partition: int) -> Position:
         """Where feeding of a Kafka partition goes on; one that the log does not know begins at 0."""
@@ -196,6 +228,7 @@ class Lane:
         """
         assert self.taken, "a lane must be taken before it commits"
         assert self._leaving is None, "one commit at a time"
+        assert not self.lost, "a lost file must be rebuilt before anything else is committed"
         assert self._open.spans, "nothing to commit"
         leaving = self._leaving = self._open
         self._open = Generation(self.topic, self._columns)
@@ -203,7 +236,7 @@ class Lane:
         try:
             self._check_topic(self._head.topic_id, topic_id)
             files = await self._uploads.send(leaving, self._head.next_sequence)
-            entry = self._entry("data", self._head.topic_id or topic_id, leaving, files)
+            entry = self._entries.write("data", self._head, topic_id, leaving, files=files)
             outcome = await self._log.append(entry)
             if isinstance(outcome, Lost):
                 await self._give_up(files)
@@ -242,42 +275,6 @@ class Lane:
         if landed != topic_id:
             told = f"landed from topic id {landed}, Kafka has {topic_id}: the topic was created anew"
             raise LogError("topic_recreated", f"{self.topic}: {told}", retriable=True)
-
-    def _origin(self, topic_id: str, starts: Mapping[int, int]) -> Entry:
-        generation = Generation(self.topic)
-        generation.spans = {partition: Span(0, start, start) for partition, start in starts.items()}
-        return self._entry("origin", topic_id, generation, ())
-
-    def _entry(
-        self,
-        kind: str,
-        topic_id: str,
-        generation: Generation,
-        files: Sequence[LandedFile],
-        gaps: tuple[Gap, ...] = (),
-    ) -> Entry:
-        spans: dict[int, OffsetRange] = {at: span.to_range() for at, span in generation.spans.items()}
-        return Entry.model_validate(
-            {
-                "kind": kind,
-                "topic": self.topic,
-                "topic_id": topic_id,
-                "lane": self.lane,
-                "lanes": self.lanes,
-                "sequence": 0 if kind == "origin" else self._head.next_sequence,
-                "previous": None if kind == "origin" else self._head.previous,
-                "offsets": spans,
-                "gaps": gaps,
-                "files": tuple(files),
-                "hours": {hour_text(hour): rows for hour, rows in generation.hours.items()},
-                "rows": generation.rows,
-                "quarantined": generation.quarantined,
-                "skipped": generation.skipped,
-                "settings": self._placed_by,
-                "writer": self._writer,
-                "created_us": self._now_us(),
-            }
-        )
 
     async def _give_up(self, files: Sequence[LandedFile]) -> None:
         """Throw our uploads away: the entry of their sequence exists and does not name them."""

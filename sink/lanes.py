@@ -67,7 +67,7 @@ class Lanes:
     def measure(self) -> None:
         """Set the gauges that tell of lanes."""
         for (topic, number), (landing, _) in self._running.items():
-            metrics.LAG_RECORDS.labels(topic, str(number)).set(landing.lag_records)
+            metrics.LAG_RECORDS.labels(topic, str(number)).set(landing.progress.lag_records)
         stopped = Counter(landing.topic for landing in self.landings if landing.stopped)
         self._topics |= {landing.topic for landing in self.landings}
         for topic in self._topics:

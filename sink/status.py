@@ -4,7 +4,8 @@
      "kafka": {"state": "up"|"down", "since": text, "reason": text},
      "group": {"state": "joining"|"member", "reason": text},
      "lanes": [{"topic", "lane", "positions": {Kafka partition: landed offset}, "lag_records",
-                "buffered_bytes", "last_commit_us", "problem"?: {"code", "message"}, "stopped"?}],
+                "lag_seconds", "buffered_bytes", "last_commit_us",
+                "problem"?: {"code", "message"}, "stopped"?}],
      "lag_records": int, "buffered_bytes": int, "landed_rows": int (by the lanes that are ours now)}
 
 `since` is RFC 3339, UTC. `ready`: what Kafka has will become visible, and nobody is needed.
@@ -56,9 +57,9 @@ def status_of(
         "kafka": {"state": kafka.state, "since": since, "reason": kafka.reason},
         "group": {"state": membership.state, "reason": membership.reason},
         "lanes": [landing.status() for landing in landings],
-        "lag_records": sum(landing.lag_records for landing in landings),
+        "lag_records": sum(landing.progress.lag_records for landing in landings),
         "buffered_bytes": sum(landing.lane.nbytes for landing in landings),
-        "landed_rows": sum(landing.landed_rows for landing in landings),
+        "landed_rows": sum(landing.progress.landed_rows for landing in landings),
     }
 
 

@@ -12,8 +12,9 @@ from concurrent.futures import Executor
 from typing import Final
 
 from _native.columns import ColumnBuffers
-from sink.entry import LandedFile, Table, file_key, hour_text
+from sink.entry import LandedFile
 from sink.generation import Generation
+from sink.keys import Table, file_key, hour_text
 from sink.parquet import FileImage, write
 from sink.store import Store, together
 
@@ -39,25 +40,37 @@ class Uploads:
         works = [self._send_table(hour, quarantine, generation, sequence) for hour, quarantine in keys]
         return tuple(await together(works))
 
+    async def send_again(self, file: LandedFile, sequence: int, buffers: ColumnBuffers) -> LandedFile:
+        """A file that was lost, from rows that were read again, at the same key. Suspends."""
+        return await self._send(buffers, file.key, file.hour, file.table, sequence)
+
     async def _send_table(
         self, hour: int, quarantine: bool, generation: Generation, sequence: int
     ) -> LandedFile:
         table: Table = "quarantine" if quarantine else "rows"
         attempt = secrets.token_hex(ATTEMPT_BYTES)
         key = file_key(self._topic, table, hour_text(hour), self._lane, sequence, attempt)
+        async with self._writes:
+            file = await self._send(
+                generation.tables[hour, quarantine], key, hour_text(hour), table, sequence
+            )
+        del generation.tables[hour, quarantine]
+        return file
+
+    async def _send(
+        self, buffers: ColumnBuffers, key: str, hour: str, table: Table, sequence: int
+    ) -> LandedFile:
         footer = {"topic": self._topic, "lane": str(self._lane), "sequence": str(sequence)}
         footer["grace_us"] = str(self._grace_us)
-        async with self._writes:
-            image = await self._write(generation.tables[hour, quarantine], footer)
-            upload = await self._store.upload(key, memoryview(image.data), image.checksum)
-        del generation.tables[hour, quarantine]
+        image = await self._write(buffers, footer)
+        upload = await self._store.upload(key, memoryview(image.data), image.checksum)
         return LandedFile(
             key=key,
             bytes=image.data.size,
             rows=image.rows,
             sha256=image.checksum,
             table=table,
-            hour=hour_text(hour),
+            hour=hour,
             received_us_min=image.received_us_min,
             received_us_max=image.received_us_max,
             offsets=image.spans,

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from sink.commit_log import COMMITS, LAKE_KEY, TOPICS, CommitLog, LogHead, Position, check_format, lanes_of
-from sink.completion import show
-from sink.entry import Entry, LandedFile, hash_of, parse_entry
+from sink.completion import find_lost
+from sink.entry import Entry, LandedFile, Rebuilt, hash_of, parse_entry
 from sink.errors import LogError
 from sink.evidence import footer_faults, row_faults
 from sink.store import Store, together
@@ -33,6 +33,16 @@ class TopicProof:
     files: int = 0
     gaps: int = 0
     overlaps: int = 0
+
+
+@dataclass(slots=True)
+class Named:
+    """The files of one entry, as they were committed first and rebuilt since."""
+
+    entry: Entry | None = None
+    files: dict[str, tuple[LandedFile, ...]] = field(default_factory=dict)
+    incomplete: bool = False
+    """Some of its rows are lost."""
 
 
 @dataclass(slots=True)
@@ -118,19 +128,20 @@ class _Proof:
         """Walk the log of a lane, and look at the files of each entry."""
         counted = self.report.topics.setdefault(topic, TopicProof())
         head = LogHead()
-        before: Entry | None = None  # its files are looked at when it is known whether it is the last
+        named = Named()  # its files are looked at when it is known whether they are the last, or rebuilt
         try:
             async for key, data in CommitLog(self._store, topic, lane).entries():
                 entry = self._follow(head, key, data, counted)
                 if entry is None:
                     continue
-                if before is not None:
-                    await self._prove_files(before, counted, last=False)
-                before = entry
+                if entry.rebuilt is not None:
+                    self._rebuild(named, entry, entry.rebuilt, counted)
+                    continue
+                await self._prove_files(named, counted, last=False)
+                named = Named(entry, {file.key: (file,) for file in entry.files})
         except LogError as error:
             self._tell(str(error))
-        if before is not None:
-            await self._prove_files(before, counted, last=True)
+        await self._prove_files(named, counted, last=True)
 
     def find_foreign(self, asked: Sequence[str] | None) -> None:
         """Every visible file that no entry names: whoever lists the directory reads its rows."""
@@ -174,38 +185,65 @@ class _Proof:
             head.resume(entry, hash_of(data))
         return entry
 
-    async def _prove_files(self, entry: Entry, counted: TopicProof, *, last: bool) -> None:
-        seen = await together([self._prove_file(entry, file, last) for file in entry.files])
-        files = [file for file, present in zip(entry.files, seen, strict=True) if present]
+    def _rebuild(self, named: Named, entry: Entry, rebuilt: Rebuilt, counted: TopicProof) -> None:
+        """A file of the last entry was lost and written again: its place holds either."""
+        before = named.files.get(rebuilt.key)
+        if before is None:
+            self._tell(f"{entry.key}: rebuilds {rebuilt.key}, which the entry before it does not name")
+            return
+        left = sum(file.rows for file in entry.files)
+        if before[0].table == "rows":
+            counted.rows -= before[-1].rows - left
+        for partition, first, next_ in rebuilt.lost:
+            counted.gaps += 1
+            what = f"rows of Kafka partition {partition} in [{first}, {next_}) were lost with {rebuilt.key}"
+            self._tell(f"{entry.key}: a gap that nobody has acknowledged: {what}")
+        if entry.files:
+            named.files[rebuilt.key] = (*before, *entry.files)
+        else:
+            del named.files[rebuilt.key]
+        named.incomplete |= bool(rebuilt.lost)
+
+    async def _prove_files(self, named: Named, counted: TopicProof, *, last: bool) -> None:
+        if named.entry is None:
+            return
+        entry = named.entry
+        seen = await together([self._prove_file(entry, some, last) for some in named.files.values()])
+        files = [file for file in seen if file is not None]
         counted.files += len(files)
         if self._deep:
-            found = await row_faults(self._store, entry, files)
+            found = await row_faults(self._store, entry, files, whole=not named.incomplete)
             counted.overlaps += found.overlaps
             for problem in found.problems:
                 self._tell(problem)
 
-    async def _prove_file(self, entry: Entry, file: LandedFile, last: bool) -> bool:
-        """Whether the file can be read; all that is wrong with it is told."""
-        if file.key in self._named:
-            self._tell(f"{file.key}: named by {entry.key} and by an entry before it")
-        self._named.add(file.key)
-        size = self.visible.get(file.key)
+    async def _prove_file(self, entry: Entry, some: tuple[LandedFile, ...], last: bool) -> LandedFile | None:
+        """The file as it can be read, as first committed or as rebuilt; all that is wrong with it is told."""
+        key = some[0].key
+        if key in self._named:
+            self._tell(f"{key}: named by {entry.key} and by an entry before it")
+        self._named.add(key)
+        size = self.visible.get(key)
         if size is None:
-            size = await self._appeared(file, last)
+            size = await self._appeared(some, last)
         if size is None:
-            return False
-        if size != file.bytes:
-            self._tell(f"{file.key}: {size} bytes, {entry.key} says {file.bytes}")
-            return False
-        for problem in await footer_faults(self._store, entry, file):
-            self._tell(problem)
-        return True
+            return None
+        faults = [f"{key}: {size} bytes, {entry.key} says {some[-1].bytes}"]
+        for file in some:
+            if file.bytes == size:
+                faults = await footer_faults(self._store, entry, file)
+                if not faults:
+                    return file
+        for fault in faults:
+            self._tell(fault)
+        return next((file for file in some if file.bytes == size), None)
 
-    async def _appeared(self, file: LandedFile, last: bool) -> int | None:
+    async def _appeared(self, some: tuple[LandedFile, ...], last: bool) -> int | None:
         """Size of a file that was not listed: visible since, repaired, or told to be missing."""
+        key = some[0].key
         deadline = asyncio.get_running_loop().time() + (self._appear_seconds_max if last else 0)
         while True:
-            head = await self._store.head(file.key)
+            head = await self._store.head(key)
             if head is not None:
                 return head.size
             if self._repair or asyncio.get_running_loop().time() >= deadline:
@@ -213,17 +251,21 @@ class _Proof:
             await asyncio.sleep(LOOKS_SECONDS)
         if self._repair:
             try:
-                await show(self._store, [file])
+                lost = await find_lost(self._store, {key: some})
             except LogError as error:
                 self._tell(str(error))
                 return None
-            return file.bytes
+            if not lost:
+                head = await self._store.head(key)
+                return head.size if head else None
+            self._tell(f"{key}: committed, and its upload is gone: a sink rebuilds it when it takes the lane")
+            return None
         why = (
             "committed, not completed yet: run verify --repair"
             if last
             else "an entry names it, but it is missing"
         )
-        self._tell(f"{file.key}: {why}")
+        self._tell(f"{key}: {why}")
         return None
 
     def _tell(self, problem: str) -> None:

@@ -11,19 +11,9 @@ import pytest
 from lake_stand import TOPIC_ID, local_settings, opened, run
 
 from sink.commit_log import Appended, CommitLog, Lost, Position, claim_lake, claim_topic
-from sink.entry import (
-    ENTRY_BYTES_MAX,
-    Entry,
-    LandedFile,
-    OffsetRange,
-    PlacedBy,
-    entry_key,
-    file_key,
-    hash_of,
-    hour_text,
-    parse_entry,
-)
+from sink.entry import ENTRY_BYTES_MAX, Entry, LandedFile, OffsetRange, PlacedBy, hash_of, parse_entry
 from sink.errors import LogError
+from sink.keys import entry_key, file_key, hour_text
 from sink.store import open_store
 
 HOUR = "2026-11-23T10"
@@ -137,7 +127,7 @@ def test_an_entry_that_contradicts_itself_is_refused_when_read_and_when_written(
         ({"rows": "5"}, "bad_entry", "rows"),
         ({"rows": -1}, "bad_entry", "rows"),
         ({"previous": "x"}, "bad_entry", "previous"),
-        ({"kind": "rebuild"}, "lake_newer", "kind rebuild"),
+        ({"kind": "acknowledge"}, "lake_newer", "kind acknowledge"),
         ({"kind": "gap"}, "bad_entry", "0 gaps in an entry of kind gap"),
         ({"kind": "nonsense"}, "bad_entry", "kind"),
         ({"sequence": 2}, "bad_entry", "says that it is"),

@@ -109,10 +109,10 @@ def test_it_lands_when_the_oldest_row_has_waited_long_enough_and_not_before(tmp_
             await stand.until_held(10)
             assert stand.told == {}
             assert stand.landing.status()["positions"] == {"0": 0}
-            assert stand.landing.lag_records == 10
+            assert stand.landing.progress.lag_records == 10
             stand.now_us = 10_000_000
             await stand.until_landed(10)
-            assert stand.landing.lag_records == 0
+            assert stand.landing.progress.lag_records == 0
             assert stand.landing.status()["last_commit_us"] == 10_000_000
             assert await rows_of(stand.store) == offsets(10)
 

@@ -28,8 +28,9 @@ from lake_stand import (
 
 from _native.columns import Fed
 from sink.commit_log import CommitLog, Lost, Position
-from sink.entry import entry_key, parse_entry
+from sink.entry import parse_entry
 from sink.errors import LogError, StoreError
+from sink.keys import entry_key
 from sink.lane import Committed, Lane
 from sink.settings import LakeSettings
 from sink.store import Store, Upload
@@ -328,8 +329,12 @@ def test_a_committed_file_whose_upload_is_gone_is_told_and_nothing_is_landed_aft
             with pytest.raises(LogError, match="its upload is gone") as caught:
                 await lane.commit(TOPIC_ID)
             assert caught.value.code == "file_lost"
-            with pytest.raises(LogError, match="its upload is gone"):
-                await taken(store)
+            assert caught.value.retriable, "it can be rebuilt"
+            lane = await taken(store)
+            assert [file.rows for file in lane.lost] == [5]
+            feed(lane, 0, 5)
+            with pytest.raises(AssertionError, match="must be rebuilt before"):
+                await lane.commit(TOPIC_ID)
             assert (await CommitLog(store, "events", 0).read()).next_sequence == 2
 
     run(story())

@@ -17,7 +17,8 @@ import pytest
 from lake_stand import HOUR, TOPIC_ID, feed, local_settings, make_lane, opened, prove, run
 
 from sink.commit_log import CommitLog
-from sink.entry import Entry, entry_key, hash_of, parse_entry
+from sink.entry import Entry, hash_of, parse_entry
+from sink.keys import entry_key
 from sink.lane import Committed, Lane
 from sink.store import Listed, Store, Upload, open_store
 from sink.verify import Report, verify
