@@ -76,7 +76,6 @@ cdef void give_back(PyObject *records, Py_ssize_t room) noexcept:
     ):
         Py_XDECREF(records)
         return
-    set_size(records, room)
     spares[spare_count] = records
     spare_rooms[spare_count] = room
     spare_bytes += room
@@ -207,9 +206,8 @@ cdef class RecordBatch:
     cdef void end_records(self) noexcept:
         # The bytes object ends where the records do, without being moved to a smaller place: only its length
         # is set, and the NUL behind its last byte. Nobody has seen it yet.
-        if self.used < self.room:
-            set_size(self.records, self.used)
-            bytes_start(self.records)[self.used] = 0
+        set_size(self.records, self.used)
+        bytes_start(self.records)[self.used] = 0
 
     def _set_producer_state(self, producer_id, producer_epoch, base_sequence):
         """What makes it idempotent; another producer may set it anew."""

@@ -111,6 +111,18 @@ def test_what_compression_does_not_shrink_is_sent_plain(twin: ModuleType) -> Non
         assert read(data) == [(None, b"x", [], 0)]
 
 
+@pytest.mark.parametrize(("saved", "codec"), [(0, 0), (1, 4), (-1, 0)])
+def test_compression_is_taken_from_one_byte_saved_on(
+    twin: ModuleType, monkeypatch: pytest.MonkeyPatch, saved: int, codec: int
+) -> None:
+    monkeypatch.setattr(twin, "compressed", lambda _codec, _level, records: bytes(len(records) - saved))
+    batch = filled(twin, RECORDS, "zstd")
+    plain = batch.size()
+    data = batch._build()
+    assert data[22] & 7 == codec
+    assert len(data) == (plain - saved if codec else plain)
+
+
 def test_a_batch_is_full_at_its_bound_and_not_a_byte_before(twin: ModuleType) -> None:
     one = filled(twin, RECORDS[:1]).size()
     two = filled(twin, RECORDS[:2]).size()
