@@ -21,7 +21,18 @@ sys.path[:0] = [str(Path(__file__).parents[level]) for level in (0, 1)]
 sys.path.append(str(Path(__file__).parents[2]))  # behind PYTHONPATH, where sanitized twins stand
 
 from mutation import at_end, main  # noqa: E402
-from pack_stand import CE_SPEC, CYTHON, NOW_US, PYTHON, SPEC, TIMES, OpenBatches, Twins, outcome, stamp  # noqa: E402
+from pack_stand import (  # noqa: E402
+    CE_SPEC,
+    CYTHON,
+    NOW_US,
+    PYTHON,
+    SPEC,
+    TIMES,
+    OpenBatches,
+    Twins,
+    outcome,
+    stamp,
+)
 
 from _native import pack_writer_c  # noqa: E402
 from _native.cells import VALUE, Scan, ScanError, ScanSpec  # noqa: E402
@@ -56,10 +67,11 @@ TOKENS = [
     *(rb"\u00e9", rb"\ud83d\ude00", rb"\ud800", rb"\"", rb"\/", b"\xff", b"\x00", b"0123456789"),
 ]
 EVENTS = [
-    b'[{"messageId":"m","type":"track","event":"e","userId":"u","anonymousId":"a","timestamp":"2025-11-24T07:39:00Z"}]',
+    b'[{"messageId":"m","type":"track","event":"e","userId":"u","timestamp":"2025-11-24T07:39:00Z"},[]]',
     b'{"batch":[{"timestamp":1763969940123,"sentAt":"2025-11-24 07:39:00.5+01:00"},5,{"userId":"\\u00e9"}]}',
-    b'[{"specversion":"1.0","id":"i","source":"/s","type":"t","time":"2025-11-24","data":{"a":[1]},"ext":"\\n"},{}]',
-    b'[{"id":"i","data_base64":"AP8="},{"data":"x\\u00e9","datacontenttype":"text/plain"},{"data":1,"data_base64":""}]',
+    b'[{"specversion":"1.0","id":"i","source":"/s","time":"2025-11-24","data":{"a":[1]},"ext":"\\n"},{}]',
+    b'[{"id":"i","data_base64":"AP8="},{"data":"x\\u00e9","datacontenttype":"text/plain"}]',
+    b'[{"anonymousId":"a","data":1,"data_base64":""}]',
     *(b'{"timestamp":"%s","messageId":"%s"}' % (str(time).encode(), str(time).encode()) for time in TIMES),
 ]
 SEEDS = [bytes((at % 256, at * 7 % 256, at * 31 % 256, 0)) + body for at, body in enumerate(EVENTS * 5)]
