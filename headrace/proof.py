@@ -17,8 +17,9 @@ from rich.table import Table
 from headrace.kafka_client import client_options
 from headrace.kafka_reader import Held, reader, spans, topics_of
 from headrace.settings import KafkaSettings
-from sink.commit_log import TOPICS, CommitLog, LogHead, lanes_of
+from sink.commit_log import TOPICS, CommitLog, lanes_of
 from sink.errors import LogError, SinkError
+from sink.log_head import LogHead
 from sink.settings import LakeSettings
 from sink.store import Store, open_store
 from sink.verify import Report, verify

@@ -10,14 +10,17 @@ The log is the only truth about offsets. Nothing in it is ever changed or delete
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
+import structlog
 
-from sink.entry import FORMAT, Entry, LandedFile, hash_of, parse_entry
+from sink.checkpoint import ENTRIES, checkpoint_of, parse_checkpoint
+from sink.entry import FORMAT, Entry, hash_of, parse_entry
 from sink.errors import LogError
-from sink.keys import entry_key, log_folder
+from sink.keys import checkpoint_folder, entry_key, log_folder
+from sink.log_head import LogHead
 from sink.store import Exists, Store, together
 
 LAKE_KEY: Final = "_headrace/lake.json"
@@ -25,73 +28,7 @@ TOPICS: Final = "_headrace/topics/"
 COMMITS: Final = "_headrace/commits/"
 READS_MAX: Final = 64  # entries in memory at the same time
 
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where reading of a Kafka partition goes on."""
-
-    incarnation: int
-    next: int
-    last_batch: tuple[int, int] | None = field(default=None, compare=False)
-    """Base offset and leader epoch of the last batch that was landed of this incarnation."""
-
-
-@dataclass(slots=True)
-class LogHead:
-    """Where a lane stands: what the next entry must bear, and which files may be invisible still."""
-
-    next_sequence: int = 0
-    previous: str | None = None
-    topic_id: str | None = None
-    positions: dict[int, Position] = field(default_factory=dict)
-    last: Entry | None = None
-    unseen: dict[str, tuple[LandedFile, ...]] = field(default_factory=dict)
-    """Files by key that nobody needs to have seen yet: as first committed, and as rebuilt since."""
-
-    def follow(self, entry: Entry, sha256: str) -> None:
-        """Go on by one entry. LogError where it does not continue: hash, sequence, offsets, topic id."""
-        if entry.sequence != self.next_sequence:
-            raise LogError("bad_entry", f"{entry.key}: expected entry {self.next_sequence}, it is not there")
-        if entry.previous != self.previous:
-            told = f"predecessor {entry.previous}, but entry {entry.sequence - 1} hashes to {self.previous}"
-            raise LogError("bad_entry", f"{entry.key}: {told}")
-        if self.topic_id not in (None, entry.topic_id) and entry.kind != "gap":
-            raise LogError("bad_entry", f"{entry.key}: topic id {entry.topic_id}, before it {self.topic_id}")
-        gaps = {gap.partition: Position(gap.incarnation, gap.head) for gap in entry.gaps}
-        for partition, span in entry.offsets.items():
-            before = self.positions.get(partition, Position(0, span.first if entry.kind == "origin" else 0))
-            begins = gaps.get(partition, Position(span.incarnation, span.first))
-            if before != begins:
-                told = (
-                    f"begins at {begins.next} of incarnation {begins.incarnation}, the log ended at {before}"
-                )
-                raise LogError("bad_entry", f"{entry.key}: Kafka partition {partition} {told}")
-        self.resume(entry, sha256)
-
-    def resume(self, entry: Entry, sha256: str) -> None:
-        """Stand after this entry, whatever came before it."""
-        for partition, span in entry.offsets.items():
-            before = self.positions.get(partition)
-            last_batch = span.last_batch
-            if last_batch is None and before is not None and before.incarnation == span.incarnation:
-                last_batch = before.last_batch
-            self.positions[partition] = Position(span.incarnation, span.next, last_batch)
-        self.next_sequence = entry.sequence + 1
-        self.previous = sha256
-        self.topic_id = entry.topic_id
-        self.last = entry
-        self._look_after(entry)
-
-    def _look_after(self, entry: Entry) -> None:
-        """An entry other than a rebuild is created only when every file before it has been seen."""
-        if entry.rebuilt is None:
-            self.unseen = {file.key: (file,) for file in entry.files}
-            return
-        key = entry.rebuilt.key
-        if entry.files:
-            self.unseen[key] = (*self.unseen.get(key, ()), *entry.files)
-        else:
-            self.unseen.pop(key, None)
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +55,20 @@ class CommitLog:
         self._store = store
 
     async def read(self) -> LogHead:
-        """Walk the log from its origin. LogError: broken chain, entry missing or unreadable. Suspends."""
-        head = LogHead()
-        async for key, data in self.entries():
+        """Walk the log from its last checkpoint, or its origin. Suspends.
+
+        LogError: broken chain, entry missing or unreadable.
+        """
+        head = await self._read_checkpoint()
+        after = head.last.key if head.last is not None else ""
+        async for key, data in self.entries(after):
             head.follow(parse_entry(data, key), hash_of(data))
         return head
 
-    async def entries(self) -> AsyncIterator[tuple[str, bytes]]:
-        """Key and bytes of every object in the log's folder, in order; READS_MAX of them are held."""
-        keys = [listed.key async for listed in self._store.list(log_folder(self.topic, self.lane))]
+    async def entries(self, after: str = "") -> AsyncIterator[tuple[str, bytes]]:
+        """Key and bytes of every object in the log's folder behind a key, in order; READS_MAX are held."""
+        folder = log_folder(self.topic, self.lane)
+        keys = [listed.key async for listed in self._store.list(folder, after)]
         for at in range(0, len(keys), READS_MAX):
             some = keys[at : at + READS_MAX]
             found = await together([self._store.read(key) for key in some])
@@ -134,6 +76,23 @@ class CommitLog:
                 if data is None:
                     raise LogError("bad_entry", f"{key}: was listed, but is gone; entries are never deleted")
                 yield key, data
+
+    async def mark(self, head: LogHead) -> None:
+        """Create the checkpoint behind the head's last entry where one is due. Suspends."""
+        if head.last is not None and head.last.sequence and head.last.sequence % ENTRIES == 0:
+            point = checkpoint_of(head)
+            await self._store.create_once(point.key, point.to_bytes())
+
+    async def _read_checkpoint(self) -> LogHead:
+        """The head of the last checkpoint that fits its entry; an empty one where there is none."""
+        keys = [listed.key async for listed in self._store.list(checkpoint_folder(self.topic, self.lane))]
+        for key in reversed(keys):
+            point = parse_checkpoint(await self._store.read(key) or b"", key)
+            data = await self._store.read(entry_key(self.topic, self.lane, point.sequence)) if point else None
+            if point is not None and data is not None and hash_of(data) == point.sha256:
+                return point.to_head(parse_entry(data, entry_key(self.topic, self.lane, point.sequence)))
+            log.warning("checkpoint_passed_over", key=key)
+        return LogHead()
 
     async def entry(self, sequence: int) -> Entry:
         """One entry by its sequence. LogError where it is missing or unreadable. Suspends."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sink.commit_log import LogHead
 from sink.entry import Entry, Gap, Kind, LandedFile, PlacedBy, Rebuilt
 from sink.generation import Generation
 from sink.keys import hour_text
+from sink.log_head import LogHead
 
 
 class EntryWriter:

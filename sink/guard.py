@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from sink.commit_log import Position
 from sink.entry import Gap
 from sink.errors import Code, LogError
 from sink.lane import Lane
 from sink.log_check import Difference, Reason, differences, recreated
+from sink.log_head import Position
 from sink.settings import OnGap
 from sink.topic_log import BatchName, Source
 

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 from _native.record import TOPIC_QUARANTINE
 
 SEQUENCE_DIGITS: Final = 20
+CHECKPOINTS: Final = "_headrace/checkpoints/"
 
 Table: TypeAlias = Literal["rows", "quarantine"]
 
@@ -25,6 +26,16 @@ def log_folder(topic: str, lane: int) -> str:
 def entry_key(topic: str, lane: int, sequence: int) -> str:
     """Where entry `sequence` of a lane stands."""
     return f"{log_folder(topic, lane)}{sequence:0{SEQUENCE_DIGITS}d}.json"
+
+
+def checkpoint_folder(topic: str, lane: int) -> str:
+    """The prefix of a lane's checkpoints."""
+    return f"{CHECKPOINTS}{topic}/{lane}/"
+
+
+def checkpoint_key(topic: str, lane: int, sequence: int) -> str:
+    """Where the checkpoint behind entry `sequence` of a lane stands."""
+    return f"{checkpoint_folder(topic, lane)}{sequence:0{SEQUENCE_DIGITS}d}.json"
 
 
 def file_key(topic: str, table: Table, hour: str, lane: int, sequence: int, attempt: str) -> str:

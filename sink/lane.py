@@ -18,13 +18,14 @@ from dataclasses import dataclass
 import structlog
 
 from _native.columns import ColumnBuffers, Fed, Promoted
-from sink.commit_log import CommitLog, LogHead, Lost, Position
+from sink.commit_log import CommitLog, Lost
 from sink.completion import find_lost, show, upload_of
 from sink.entry import Entry, Gap, LandedFile, Rebuilt
 from sink.entry_writer import EntryWriter
 from sink.errors import LogError, StoreError
 from sink.generation import Generation, Span
 from sink.keys import sequence_of
+from sink.log_head import LogHead, Position
 from sink.store import Store, together
 from sink.upload import Uploads
 
@@ -243,12 +244,19 @@ class Lane:
                 return outcome
             self._head.follow(entry, outcome.sha256)
             await show(self._store, files)
+            await self._mark()
             committed = True
         finally:
             self._leaving = None
             if not committed:
                 self.drop()
         return self._told(entry)
+
+    async def _mark(self) -> None:
+        try:
+            await self._log.mark(self._head)
+        except StoreError as error:  # it shortens a start, no more
+            log.warning("checkpoint_not_made", topic=self.topic, lane=self.lane, reason=str(error))
 
     def drop(self) -> None:
         """Forget everything that is not committed. The lane must be taken before it is fed again."""

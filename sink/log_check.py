@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from sink.commit_log import Position
+from sink.log_head import Position
 from sink.topic_log import BatchName, Source
 
 Reason: TypeAlias = Literal["truncated", "recreated", "lost"]

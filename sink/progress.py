@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sink.commit_log import Position
 from sink.lane import Committed
+from sink.log_head import Position
 
 
 class Progress:

@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from sink.commit_log import COMMITS, LAKE_KEY, TOPICS, CommitLog, LogHead, Position, check_format, lanes_of
+from sink.checkpoint import checkpoint_of
+from sink.commit_log import COMMITS, LAKE_KEY, TOPICS, CommitLog, check_format, lanes_of
 from sink.completion import find_lost
 from sink.entry import Entry, LandedFile, Rebuilt, hash_of, parse_entry
 from sink.errors import LogError
 from sink.evidence import footer_faults, row_faults
+from sink.keys import CHECKPOINTS
+from sink.log_head import LogHead, Position
 from sink.store import Store, together
 
 PROBLEMS_MAX: Final = 1000  # further ones are only counted
@@ -101,6 +104,7 @@ class _Proof:
         self._repair = repair
         self._appear_seconds_max = appear_seconds_max
         self._named: set[str] = set()
+        self._checkpoints: set[str] = set()
 
     async def find_topics(self, listed: dict[str, int], asked: Sequence[str] | None) -> dict[str, int]:
         """Topics that are landed here, and their lanes."""
@@ -115,6 +119,7 @@ class _Proof:
                 self._tell(str(error))
         if not lanes:
             self._tell(f"no commit log found at {self._store.url}")
+        self._checkpoints = {key for key in listed if key.startswith(CHECKPOINTS)}
         for key in listed:
             if key.startswith(COMMITS):
                 topic, _, rest = key.removeprefix(COMMITS).partition("/")
@@ -138,6 +143,7 @@ class _Proof:
                     self._rebuild(named, entry, entry.rebuilt, counted)
                     continue
                 await self._prove_files(named, counted, last=False)
+                await self._prove_checkpoint(head)
                 named = Named(entry, {file.key: (file,) for file in entry.files})
         except LogError as error:
             self._tell(str(error))
@@ -184,6 +190,15 @@ class _Proof:
             self._tell(str(error))
             head.resume(entry, hash_of(data))
         return entry
+
+    async def _prove_checkpoint(self, head: LogHead) -> None:
+        """One that was made behind this entry says what follows from the log: a sink begins with it."""
+        point = checkpoint_of(head)
+        if point.key not in self._checkpoints:
+            return
+        data = await self._store.read(point.key)
+        if data is not None and data != point.to_bytes():
+            self._tell(f"{point.key}: does not say what follows from the log; delete it")
 
     def _rebuild(self, named: Named, entry: Entry, rebuilt: Rebuilt, counted: TopicProof) -> None:
         """A file of the last entry was lost and written again: its place holds either."""

@@ -13,7 +13,7 @@ from headrace.cli import app
 from headrace.errors import HeadraceError
 from headrace.proof import compare
 from headrace.whereabouts import find
-from sink.commit_log import LogHead, Position
+from sink.log_head import LogHead, Position
 from sink.settings import LakeSettings
 
 

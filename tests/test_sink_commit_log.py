@@ -10,10 +10,11 @@ import orjson
 import pytest
 from lake_stand import TOPIC_ID, local_settings, opened, run
 
-from sink.commit_log import Appended, CommitLog, Lost, Position, claim_lake, claim_topic
+from sink.commit_log import Appended, CommitLog, Lost, claim_lake, claim_topic
 from sink.entry import ENTRY_BYTES_MAX, Entry, LandedFile, OffsetRange, PlacedBy, hash_of, parse_entry
 from sink.errors import LogError
 from sink.keys import entry_key, file_key, hour_text
+from sink.log_head import Position
 from sink.store import open_store
 
 HOUR = "2026-11-23T10"

@@ -27,11 +27,12 @@ from lake_stand import (
 )
 
 from _native.columns import Fed
-from sink.commit_log import CommitLog, Lost, Position
+from sink.commit_log import CommitLog, Lost
 from sink.entry import parse_entry
 from sink.errors import LogError, StoreError
 from sink.keys import entry_key
 from sink.lane import Committed, Lane
+from sink.log_head import Position
 from sink.settings import LakeSettings
 from sink.store import Store, Upload
 

@@ -110,6 +110,8 @@ def test_a_listing_has_keys_in_order_with_their_sizes_below_the_prefix_only(sett
         assert await keys(store, "a/") == ["a/10", "a/2", "a/c/d"]
         assert await keys(store, "") == ["a/10", "a/2", "a/c/d", "b/1"]
         assert await keys(store, "nothing/") == []
+        assert [listed.key async for listed in store.list("a/", "a/10")] == ["a/2", "a/c/d"]
+        assert [listed.key async for listed in store.list("a/", "a/c/d")] == []
         assert [listed.size async for listed in store.list("a/c/")] == [5]
         await store.delete("b/1")
         await store.delete("b/1")

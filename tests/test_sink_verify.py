@@ -275,8 +275,8 @@ class Busy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def list(self, prefix: str) -> AsyncIterator[Listed]:
-        found = [one async for one in self._store.list(prefix)]
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[Listed]:
+        found = [one async for one in self._store.list(prefix, after)]
         await self._commit()
         for one in found:
             yield one

@@ -101,8 +101,8 @@ class Store(Protocol):
     async def read_tail(self, key: str, size: int) -> bytes | None:
         """The last `size` bytes of a visible key (all of it where it is shorter); None: there is none."""
 
-    def list(self, prefix: str) -> AsyncIterator[Listed]:
-        """Every visible key below `prefix`, in the order of the keys' text."""
+    def list(self, prefix: str, after: str = "") -> AsyncIterator[Listed]:
+        """Every visible key below `prefix` and behind the key `after`, in the order of the keys' text."""
 
     def uploads(self, prefix: str) -> AsyncIterator[Upload]:
         """Uploads below `prefix` that are not completed, without their parts; MinIO names none."""

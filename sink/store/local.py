@@ -79,10 +79,10 @@ class LocalStore:
     async def read_tail(self, key: str, size: int) -> bytes | None:
         return await self._run(lambda: _read(self.root / key, size))
 
-    async def list(self, prefix: str) -> AsyncIterator[Listed]:
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[Listed]:
         for path, size in await self._run(lambda: sorted(_walk(self.root / prefix))):
             key = path.removeprefix(f"{self.root}/")
-            if not key.startswith((UPLOADS, TEMPORARY)):
+            if key > after and not key.startswith((UPLOADS, TEMPORARY)):
                 yield Listed(key, size)
 
     async def uploads(self, prefix: str) -> AsyncIterator[Upload]:

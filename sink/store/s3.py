@@ -153,8 +153,8 @@ class S3Store:
             raise
         return None if found is None else bytes(found["Body"])
 
-    async def list(self, prefix: str) -> AsyncIterator[Listed]:
-        more: dict[str, str] = {}
+    async def list(self, prefix: str, after: str = "") -> AsyncIterator[Listed]:
+        more = {"StartAfter": self._above + after} if after else {}
         while True:
             page = await self._page("list_objects_v2", prefix, more)
             for one in page.get("Contents", ()):

@@ -65,7 +65,8 @@ def main() -> None:
         logger_factory=structlog.WriteLoggerFactory(log),
     )
     if told["kill"]:
-        sink.program.open_store = lambda lake: KillingStore(open_store(lake), *told["kill"])  # type: ignore[assignment,return-value]
+        kill: Any = told["kill"]
+        vars(sink.program)["open_store"] = lambda lake: KillingStore(open_store(lake), *kill)
     settings = LandSettings.model_validate(told["settings"])
     sink.program.serve(settings, told["client_options"], told["status_fd"])
 
