@@ -154,3 +154,24 @@ def table_seen(table: Any) -> tuple[Any, ...]:
 def view_seen(view: Any) -> tuple[Any, ...]:
     buffers = [None if one is None else bytes(one) for one in (view.validity, view.offsets, view.data)]
     return (view.name, view.kind, view.nulls, *buffers, [view_seen(child) for child in view.children])
+
+
+def compare(
+    data: bytes,
+    next_offset: int = 0,
+    aborted: Sequence[tuple[int, int]] = (),
+    record_bytes_max: int = 65_536,
+    quarantine_topic: bool = False,
+) -> Fed:
+    """Both twins fed until nothing moves: every answer, every table asked for and every byte."""
+    made, told = [], []
+    for twin in TWINS:
+        landing = Landing(record_bytes_max, quarantine_topic, twin)
+        feds, at = [landing.feed(data, next_offset, aborted)], next_offset
+        while feds[-1].next_offset > at and len(feds) < 9:
+            at = feds[-1].next_offset
+            feds.append(landing.feed(data, at, aborted))
+        made.append((feds, landing.asked, seen(landing)))
+        told.append(feds[0])
+    assert made[0] == made[1]
+    return told[0]

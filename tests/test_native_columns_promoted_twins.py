@@ -71,3 +71,16 @@ def test_the_twins_lift_the_same_of_mutated_payloads(value: Any, edits: list[tup
 @given(st.binary(max_size=30))
 def test_the_twins_lift_the_same_of_any_string(raw: bytes) -> None:
     compare([b'{"v":"%s"}' % raw, b'{"\\u00e9":{"v":%s}}' % raw, raw])
+
+
+def test_the_twins_read_the_same_numbers_around_each_bound() -> None:
+    bounds = ((1 << 53, 0), (1 << 53, 1), (1 << 63, -1), (1 << 63, 0), (-(1 << 63), 0), (-(1 << 63), -1))
+    whole = ["0", "1", "-1", "9" * 15, "1" * 18, "1" * 19, "1" * 38, "1" * 39, "9" * 29, "9" * 30]
+    whole += [str(bound + change) for bound, change in bounds]
+    exponents = (-24, -23, -22, -10, -9, 0, 8, 9, 22, 23, 28, 29, 37, 38, 308, 309)
+    powers = ["", *(f"e{exponent}" for exponent in exponents)]
+    payloads = []
+    for one in whole:
+        for fraction in ("", ".5", "." + "0" * 8 + "1", "." + "0" * 9 + "1", "." + "3" * 18):
+            payloads += [f'{{"v":{one}{fraction}{power}}}'.encode() for power in powers]
+    compare(payloads)

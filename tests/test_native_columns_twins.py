@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,17 +15,18 @@ from columns_stand import (
     Headers,
     Landing,
     batch_of,
+    compare,
     events,
     headers_of,
     marker,
-    seen,
     sign,
     table_seen,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_native_columns_edges import TIMES, TYPES
 
-from _native.columns import LANDED, QUARANTINE, Fed
+from _native.columns import LANDED, QUARANTINE
 from _native.record import HEADERS, Flags
 
 KEYS = st.one_of(
@@ -37,35 +37,6 @@ VALUES = st.one_of(
     st.sampled_from([b"{}", b"", b'{"a":"\xc3\xa9"}', b'{"a":"\xff"}', b"x" * 70]),
     st.binary(max_size=40),
     st.text(max_size=40).map(str.encode),
-)
-TYPES = (
-    b"application/json",
-    b"",
-    b" Text/JSON ; charset=x",
-    b"a+json",
-    b"+json",
-    b"application/json x",
-    b"application/vnd.a+JSON\t;",
-    b"text/\xff",
-    b"text/plain",
-    b"x" * 40 + b"+json",
-)
-TIMES = (
-    b"2025-11-24T07:40:00Z",
-    b"2025-11-24T07:40:00.Z",
-    b"2025-11-24T07:40:00.1Z",
-    b"2025-11-24T07:40:00.1234567Z",
-    b"2024-02-29T23:59:59.999999Z",
-    b"2023-02-29T00:00:00Z",
-    b"1900-02-29T00:00:00Z",
-    b"0000-01-01T00:00:00Z",
-    b"0001-01-01T00:00:00Z",
-    b"9999-12-31T23:59:59.999999Z",
-    b"2025-11-24T24:00:00Z",
-    b"2025-11-24T07:40:60Z",
-    b"2025-13-24T07:40:00Z",
-    b"2025-11-24t07:40:00Z",
-    b"\xff",
 )
 
 
@@ -143,27 +114,6 @@ def fetches(draw: st.DrawFn) -> bytes:
         data += batch_of(records, base, draw(st.integers(0, 4)), draw(TIMES_US), transaction, **fields)
         base += len(records) + draw(st.sampled_from([0, 0, 0, 2]))
     return data[: len(data) - draw(st.sampled_from([0, 0, 0, 1, 30]))]
-
-
-def compare(
-    data: bytes,
-    next_offset: int = 0,
-    aborted: Sequence[tuple[int, int]] = (),
-    record_bytes_max: int = 65_536,
-    quarantine_topic: bool = False,
-) -> Fed:
-    """Both twins fed until nothing moves: every answer, every table asked for and every byte."""
-    made, told = [], []
-    for twin in TWINS:
-        landing = Landing(record_bytes_max, quarantine_topic, twin)
-        feds, at = [landing.feed(data, next_offset, aborted)], next_offset
-        while feds[-1].next_offset > at and len(feds) < 9:
-            at = feds[-1].next_offset
-            feds.append(landing.feed(data, at, aborted))
-        made.append((feds, landing.asked, seen(landing)))
-        told.append(feds[0])
-    assert made[0] == made[1]
-    return told[0]
 
 
 @settings(max_examples=80, deadline=None)

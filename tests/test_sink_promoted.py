@@ -18,8 +18,7 @@ from sink.lane import Lane
 from sink.settings import ColumnSettings, TableSettings
 
 PAYLOADS = (
-    b'{"p":{"price":19.5,"paid":"12.30","sku":"A-1","n":3,"ok":true,'
-    b'"at":"2025-11-24","day":"2025-11-24","x":[1]}}',
+    b'{"p":{"price":1.5,"paid":"1.3","sku":"A","n":3,"ok":true,"at":"2025-11-24","day":"2025-11-24","x":[]}}',
     b'{"p":{"price":"cheap","n":9223372036854775808}}',
     b"{}",
 )
@@ -76,8 +75,8 @@ def test_promoted_columns_land_with_their_types(tmp_path: Path) -> None:
         rows = relation.fetchall()
     wanted = "DOUBLE DECIMAL(38,9) VARCHAR BIGINT BOOLEAN TIMESTAMP_WITH_TIME_ZONE DATE VARCHAR"
     assert types == [one.replace("_", " ") for one in wanted.split()]
-    assert [str(value) for value in rows[0][:5]] == ["19.5", "12.300000000", "A-1", "3", "True"]
-    assert (str(rows[0][6]), rows[0][7], rows[0][8]) == ("2025-11-24", "[1]", 0)
+    assert [str(value) for value in rows[0][:5]] == ["1.5", "1.300000000", "A", "3", "True"]
+    assert (str(rows[0][6]), rows[0][7], rows[0][8]) == ("2025-11-24", "[]", 0)
     assert rows[1] == (*[None] * 8, 262144)
     assert rows[2] == (*[None] * 8, 0)
     assert HOUR == 489991
