@@ -18,7 +18,7 @@ import structlog
 
 from sink.checkpoint import ENTRIES, checkpoint_of, parse_checkpoint
 from sink.entry import FORMAT, Entry, hash_of, parse_entry
-from sink.errors import LogError
+from sink.errors import LogError, StoreError
 from sink.keys import checkpoint_folder, entry_key, log_folder
 from sink.log_head import LogHead
 from sink.store import Exists, Store, together
@@ -77,11 +77,16 @@ class CommitLog:
                     raise LogError("bad_entry", f"{key}: was listed, but is gone; entries are never deleted")
                 yield key, data
 
-    async def mark(self, head: LogHead) -> None:
-        """Create the checkpoint behind the head's last entry where one is due. Suspends."""
-        if head.last is not None and head.last.sequence and head.last.sequence % ENTRIES == 0:
-            point = checkpoint_of(head)
+    async def mark(self, head: LogHead) -> bool:
+        """Create the checkpoint behind the head's last entry where one is due; whether it was. Suspends."""
+        if head.last is None or not head.last.sequence or head.last.sequence % ENTRIES:
+            return False
+        point = checkpoint_of(head)
+        try:
             await self._store.create_once(point.key, point.to_bytes())
+        except StoreError as error:  # it shortens a start, no more
+            log.warning("checkpoint_not_made", key=point.key, reason=str(error))
+        return True
 
     async def _read_checkpoint(self) -> LogHead:
         """The head of the last checkpoint that fits its entry; an empty one where there is none."""

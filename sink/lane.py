@@ -27,6 +27,7 @@ from sink.generation import Generation, Span
 from sink.keys import sequence_of
 from sink.log_head import LogHead, Position
 from sink.store import Store, together
+from sink.sweep import sweep
 from sink.upload import Uploads
 
 log = structlog.get_logger()
@@ -102,6 +103,7 @@ class Lane:
         # before.
         await self._store.settle(head.last.key)
         self.lost = tuple(await find_lost(self._store, head.unseen))
+        await sweep(self._store, self._log, head)
         self._head = head
         self._positions = dict(head.positions)
         self.taken = True
@@ -244,19 +246,14 @@ class Lane:
                 return outcome
             self._head.follow(entry, outcome.sha256)
             await show(self._store, files)
-            await self._mark()
             committed = True
+            if await self._log.mark(self._head):
+                await sweep(self._store, self._log, self._head)
         finally:
             self._leaving = None
             if not committed:
                 self.drop()
         return self._told(entry)
-
-    async def _mark(self) -> None:
-        try:
-            await self._log.mark(self._head)
-        except StoreError as error:  # it shortens a start, no more
-            log.warning("checkpoint_not_made", topic=self.topic, lane=self.lane, reason=str(error))
 
     def drop(self) -> None:
         """Forget everything that is not committed. The lane must be taken before it is fed again."""

@@ -258,6 +258,19 @@ def test_the_local_store_syncs_data_then_names_then_answers(
     assert steps == ["sync a"]
 
 
+def test_what_killed_writers_left_behind_is_removed_and_what_may_be_in_use_is_not(tmp_path: Path) -> None:
+    store = LocalStore(local_settings(tmp_path))
+    run(store.create_once("a", b"x"))
+    old, young = (tmp_path / "lake/_headrace/temporary" / name for name in ("old", "young"))
+    for path, seconds in ((old, 3700), (young, 3500)):
+        path.write_bytes(b"x")
+        stat = path.stat()
+        os.utime(path, (stat.st_atime, stat.st_mtime - seconds))
+    run(LocalStore(local_settings(tmp_path)).create_once("b", b"x"))
+    assert not old.exists()
+    assert young.exists()
+
+
 def test_an_upload_that_is_gone_is_told_so_and_a_head_decides(tmp_path: Path) -> None:
     async def story() -> None:
         store = LocalStore(local_settings(tmp_path))

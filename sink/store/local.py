@@ -28,6 +28,7 @@ from sink.store import OPERATION_REQUESTS_MAX, Completion, Created, Exists, Head
 
 UPLOADS: Final = "_headrace/uploads/"
 TEMPORARY: Final = "_headrace/temporary/"
+TEMPORARY_SECONDS: Final = 3600.0  # far beyond what creating an object takes
 THREADS_MAX: Final = 8
 ID_BYTES: Final = (
     4  # in hex after the name: together with the longest key's name below the 255 bytes of a file name
@@ -52,6 +53,7 @@ class LocalStore:
         self.url = lake.url
         self.root = Path(unquote(lake.url.removeprefix("file://")))
         self._folders: set[Path] = set()
+        self._cleared = False
         self._seconds_max = lake.request_seconds_max * OPERATION_REQUESTS_MAX
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="lake")
 
@@ -120,6 +122,9 @@ class LocalStore:
         self._make_folder(temporary.parent)
         self._make_folder(path.parent)
         _write(temporary, data)
+        if not self._cleared:
+            self._cleared = True
+            _clear(temporary)
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -187,6 +192,15 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _clear(mine: Path) -> None:
+    """Remove what killed writers left beside my temporary file; one that only hangs fails and reads the key."""
+    oldest = mine.stat().st_mtime - TEMPORARY_SECONDS
+    for path in mine.parent.iterdir():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def _write(path: Path, data: bytes | memoryview) -> None:
