@@ -195,7 +195,7 @@ def sync_folder(path: Path) -> None:
 
 
 def _clear(mine: Path) -> None:
-    """Remove what killed writers left beside my temporary file; one that only hangs fails and reads the key."""
+    """Remove what killed writers left beside my temporary file; one that only hangs fails, nothing more."""
     oldest = mine.stat().st_mtime - TEMPORARY_SECONDS
     for path in mine.parent.iterdir():
         with suppress(FileNotFoundError):
