@@ -100,6 +100,10 @@ def test_columns_are_encoded_as_the_docs_say() -> None:
     for name in ("event_time", "received_at", "appended_at", "sequence", "kafka_offset"):
         assert "DELTA_BINARY_PACKED" in chunks[name].encodings, name
     assert "RLE_DICTIONARY" in chunks["event_type"].encodings
+    assert "RLE_DICTIONARY" in chunks["user_id"].encodings
+    assert "DELTA_LENGTH_BYTE_ARRAY" in chunks["event_id"].encodings
+    assert not chunks["payload"].is_stats_set
+    assert chunks["event_id"].is_stats_set
     assert "RLE_DICTIONARY" not in chunks["payload"].encodings
     assert {chunk.compression for chunk in chunks.values()} == {"ZSTD"}
     assert all(chunk.has_offset_index and chunk.has_column_index for chunk in (chunks["received_at"],))
