@@ -10,7 +10,6 @@ import asyncio
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from ingest.decode import too_large
@@ -24,7 +23,9 @@ UNREAD_BYTES_MAX: Final = 64 * 1024  # of a body that nothing looks at, read so 
 
 def build_app(door: Door) -> Starlette:
     """An application whose requests all go through `door`."""
-    return Starlette(routes=[Mount("/", app=Passage(door))])
+    app = Starlette()
+    app.router.default = Passage(door)  # for every path, `*` of an OPTIONS too
+    return app
 
 
 class Passage:
@@ -66,17 +67,21 @@ class Passage:
             raise too_large(bytes_max)
         chunks: list[bytes] = []
         size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > bytes_max:
-                raise too_large(bytes_max)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                chunk = message.get("body", b"")
+                self._door.bodies.take(len(chunk))
+                size += len(chunk)
+                if size > bytes_max:
+                    raise too_large(bytes_max)
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        finally:
+            self._door.bodies.give(size)
 
 
 def _said_length(headers: Headers) -> int:

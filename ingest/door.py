@@ -19,6 +19,7 @@ from ingest import dialects, metrics
 from ingest.address import Proxies
 from ingest.admit import Admission
 from ingest.answers import CLOSE, NATIVE, Facts
+from ingest.bodies import Bodies
 from ingest.counts import Counts
 from ingest.dialects import Dialect, Route
 from ingest.errors import ProduceError, Refusal, Situation
@@ -62,6 +63,7 @@ class Door:
         """`boot`: 8 bytes that no other worker has; `families`: the dialects, all there are if None."""
         known = tuple(dialects.found() if families is None else families)
         self.body_seconds_max = settings.limits.body_seconds_max
+        self.bodies = Bodies(settings.collector.bodies_bytes_max)
         self._clock_us = clock_us
         self._outgoing = rounds
         own = {name: source.paths for name, source in settings.sources.items() if source.paths}

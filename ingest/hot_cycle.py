@@ -56,7 +56,8 @@ class HotCycle:
 
     def start(self) -> None:
         """Answer it, at once or when the outcome of its events is known; no task is made for it."""
-        chunks, self.chunks = self.chunks, []
+        chunks = self.chunks
+        self.forget()
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         begun = self.protocol.door.begin(self.incoming._replace(body=body))
         if isinstance(begun, Answer):
@@ -64,6 +65,11 @@ class HotCycle:
         else:
             self.waiting = begun
             begun.outcome.add_done_callback(self._end)
+
+    def forget(self) -> None:
+        """Hold nothing of the body any more."""
+        held, self.chunks = sum(map(len, self.chunks)), []
+        self.protocol.door.bodies.give(held)
 
     def _end(self, _: object) -> None:
         assert self.waiting is not None

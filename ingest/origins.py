@@ -1,8 +1,9 @@
 """Part of admit: pages of which origins may post, and the headers that let their browsers go on.
 
-Every answer to a page carries them, errors too, or the page sees only "network error". An allowed origin is
-named exactly, never `*`, as `*` is void beside credentials. An empty origin or `null` (sandboxed pages,
-sendBeacon after a redirect) says nothing of who posts, as does an absent one: it is taken like that.
+Every answer to a page carries them, errors too, or the page sees only "network error"; one to an origin that
+is on no list carries none, for it is not to be read there. An allowed origin is named exactly, never `*`, as
+`*` is void beside credentials. An empty origin or `null` (sandboxed pages, sendBeacon after a redirect) says
+nothing of who posts, as does an absent one: it is taken like that, and answered without credentials.
 Sources: WHATWG Fetch sections 3.2 and 4.8; CloudEvents Web Hooks 1.0.2 section 4 for the handshake.
 """
 
@@ -18,6 +19,7 @@ NULL: Final = b"null"
 MAX_AGE_SECONDS: Final = b"7200"  # what Chromium allows; Firefox would take a day
 METHODS: Final = b"GET, POST, OPTIONS"
 ASKED_BYTES_MAX: Final = 4096  # of Access-Control-Request-Headers, which is echoed
+ALLOWED: Final = b"access-control-allow-origin"
 VARY: Final = (b"vary", b"Origin")
 CREDENTIALS: Final = (b"access-control-allow-credentials", b"true")
 EXPOSED: Final = (b"access-control-expose-headers", b"Retry-After, Headrace-Ack")
@@ -47,16 +49,16 @@ class Origins:
         if not origin:
             return []
         if not self.allows(origin):
-            return [VARY]
-        return [(b"access-control-allow-origin", origin), CREDENTIALS, EXPOSED, VARY]
+            return [(ALLOWED, NULL), EXPOSED, VARY] if origin == NULL else [VARY]
+        return [(ALLOWED, origin), CREDENTIALS, EXPOSED, VARY]
 
     def preflight(self, origin: bytes, asked: bytes) -> Headers:
         """What the answer to a preflight carries: the headers asked for are the headers allowed."""
-        if not self.allows(origin):
+        if self.refuses(origin):
             return [VARY_PREFLIGHT]
         headers = [
-            (b"access-control-allow-origin", origin),
-            CREDENTIALS,
+            (ALLOWED, origin),
+            *((CREDENTIALS,) if self.allows(origin) else ()),
             (b"access-control-allow-methods", METHODS),
             (b"access-control-max-age", MAX_AGE_SECONDS),
             VARY_PREFLIGHT,

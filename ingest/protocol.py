@@ -18,8 +18,7 @@ import asyncio
 from math import inf
 from typing import Any, Final
 
-import structlog
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ingest.decode import too_large
@@ -27,6 +26,7 @@ from ingest.door import Door
 from ingest.errors import Refusal, Situation
 from ingest.exchange import Headers, Incoming
 from ingest.hot_cycle import HotCycle
+from ingest.request_head import refusal_of, said_length, without_offer
 from ingest.settings import LimitSettings
 from ingest.sweeper import Sweeper
 
@@ -34,8 +34,6 @@ PIPELINED_MAX: Final = 16  # requests of one connection that wait for the one be
 LINGER_SECONDS_MAX: Final = 2.0
 LINGER_BYTES_MAX: Final = 16 << 20
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-log = structlog.get_logger()
 
 
 class HotProtocol(HttpToolsProtocol):
@@ -62,12 +60,19 @@ class HotProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sweeper.remove(self)
+        for cycle in (self.cycle, *(waiting for waiting, _ in self.pipeline)):
+            if isinstance(cycle, HotCycle):
+                cycle.forget()
         super().connection_lost(exc)
 
-    def eof_received(self) -> None:
-        """The client sends nothing more; what is under way is answered."""
-        if self._ignoring:
-            self.transport.close()
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends nothing more; a request that is whole is still answered (not over TLS)."""
+        cycle: Any = self.cycle
+        if self._ignoring or cycle is None or cycle.response_complete or self.scheme == "https":
+            return False
+        whole = cycle.whole if isinstance(cycle, HotCycle) else not cycle.more_body
+        cycle.keep_alive = False
+        return bool(whole) and not self._in_head
 
     def data_received(self, data: bytes) -> None:
         """Parse; whatever is wrong with a head is answered here."""
@@ -78,15 +83,12 @@ class HotProtocol(HttpToolsProtocol):
             return
         try:
             self.parser.feed_data(data)
-        except HttpParserUpgrade:  # the request is whole; what follows would be another protocol
-            self.cycle.keep_alive = False
+        except HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
         except HttpParserCallbackError as error:
-            if not isinstance(error.__context__, Refusal):
-                log.exception("request_not_parsed")
-                raise
-            self._refuse(error.__context__)
+            self._refuse(refusal_of(error.__context__))
         except HttpParserError as error:
-            self._refuse(Refusal(Situation.MALFORMED, "malformed_request", f"this is not HTTP/1.1: {error}"))
+            self._refuse(refusal_of(error))
         else:
             if self._in_head:
                 self._head_bytes += len(data)
@@ -120,6 +122,11 @@ class HotProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole: POSTs of events stay here, the rest goes to uvicorn."""
         self._in_head = False
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise Refusal(Situation.MALFORMED, "connect", "this is no proxy")
+        if self.parser.should_upgrade():  # begins in _stay, whose parser reads the body too
+            return
         if sum(len(name) + len(value) + 4 for name, value in self.headers) > self._limits.header_bytes_max:
             raise self._head_too_large("bytes of headers", self._limits.header_bytes_max)
         if len(self.pipeline) >= PIPELINED_MAX:
@@ -127,11 +134,12 @@ class HotProtocol(HttpToolsProtocol):
             raise Refusal(Situation.MALFORMED, "pipelined_too_deep", text)
         path, _, query = self.url.partition(b"?")
         bytes_max = 0
-        if path[:1] == b"/" and b"%" not in path and self.parser.get_method() == b"POST":
+        if path[:1] == b"/" and b"%" not in path and method == b"POST":
             bytes_max = self.door.body_bytes_max("POST", path.decode("latin-1"))
-        if bytes_max and len(self.connections) <= self._limits.connections_max:
+        if bytes_max:
             self._begin_hot(path.decode("latin-1"), query, bytes_max)
         else:
+            self._check_connections()
             self._begin_asgi()
 
     def on_body(self, body: bytes) -> None:
@@ -139,6 +147,7 @@ class HotProtocol(HttpToolsProtocol):
         if not isinstance(cycle, HotCycle):
             super().on_body(body)
             return
+        self.door.bodies.take(len(body))
         cycle.size += len(body)
         cycle.chunks.append(body)
         if cycle.size > cycle.bytes_max:
@@ -147,6 +156,8 @@ class HotProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The body is whole: from here on it is we who are waited for."""
         cycle = self.cycle
+        if self.parser.should_upgrade():
+            return
         if not isinstance(cycle, HotCycle):
             super().on_message_complete()
             return
@@ -196,10 +207,27 @@ class HotProtocol(HttpToolsProtocol):
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         incoming = Incoming("POST", path, query, self.headers, b"", self.client[0] if self.client else "")
         cycle = self._take_place(HotCycle(self, incoming, bytes_max, keep_alive=keep_alive))
+        self._check_connections()
         if said_length(self.headers) > bytes_max:
             raise too_large(bytes_max)
         if cycle.turn:
             self._wait_for_body()
+
+    def _check_connections(self) -> None:
+        if len(self.connections) > self._limits.connections_max:
+            text = f"more than {self._limits.connections_max} connections are open"
+            raise Refusal(Situation.OVERLOAD, "too_many_connections", text)
+
+    def _stay(self, rest: bytes) -> None:
+        """The client offers another protocol; it is told nothing of it and its request is read as HTTP/1.1.
+
+        The parser takes such a request for one without a body, so its head is parsed again without the
+        offer. Source: RFC 9110 section 7.8: a server may ignore Upgrade.
+        """
+        version = self.parser.get_http_version()
+        head = without_offer(self.parser.get_method(), self.url, version, self.headers)
+        self.parser = HttpRequestParser(self)
+        self.data_received(head + rest)
 
     def _take_place(self, cycle: HotCycle) -> HotCycle:
         """Put a cycle behind those that are still to be answered."""
@@ -251,6 +279,7 @@ class HotProtocol(HttpToolsProtocol):
             incoming = Incoming("", "", b"", self.headers, b"", self.client[0] if self.client else "")
             cycle = self._take_place(HotCycle(self, incoming, 0, keep_alive=False))
         cycle.keep_alive = False
+        cycle.forget()
         cycle.refused = self.door.refusal(cycle.incoming, refusal)
         if cycle.turn:
             cycle.write(cycle.refused)
@@ -268,11 +297,3 @@ class HotProtocol(HttpToolsProtocol):
     def _head_too_large(self, what: str, most: int) -> Refusal:
         text = f"the request has more than {most} {what}"
         return Refusal(Situation.HEAD_TOO_LARGE, "head_too_large", text)
-
-
-def said_length(headers: Headers) -> int:
-    """What Content-Length says; 0 where it is absent. The parser has refused what is no number."""
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value) if value.isdigit() else 0
-    return 0

@@ -47,6 +47,12 @@ class CollectorSettings(Part):
     )
     tls_cert: Path | None = Field(None, description="PEM file with the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file with the private key")
+    bodies_bytes_max: int = Field(
+        256 * MIB,
+        ge=MIB,
+        le=64 * GIB,
+        description="bytes of request bodies that are being read, per worker",
+    )
     pending_bytes_max: int = Field(
         64 * MIB,
         ge=MIB,

@@ -170,7 +170,6 @@ def _http_config(settings: IngestSettings, app: Any, protocol: Any) -> uvicorn.C
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        limit_concurrency=limits.connections_max,
         timeout_keep_alive=int(limits.idle_seconds_max),
         timeout_graceful_shutdown=int(settings.produce.produce_timeout_seconds + ANSWER_SECONDS_MAX),
         ssl_certfile=collector.tls_cert,

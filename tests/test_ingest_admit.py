@@ -241,12 +241,17 @@ def test_only_pages_on_the_list_may_post_and_see_answers(origin: str, allowed: b
     assert header(preflight, "access-control-allow-origin") == (origin if allowed else None)
 
 
-@pytest.mark.parametrize("origin", ["", "null"])
-def test_who_names_no_page_is_taken_but_promised_nothing(origin: str) -> None:
+@pytest.mark.parametrize(("origin", "told"), [("", None), ("null", "null")])
+def test_who_names_no_page_is_taken_and_answered_without_credentials(origin: str, told: str | None) -> None:
     door = DoorStand(PAGES)
     answer = door.post("/v1/track", EVENT, origin=origin)
-    assert answer.status == 200
-    assert header(answer, "access-control-allow-origin") is None
+    preflight = door.ask(
+        "OPTIONS", "/v1/track", headers={"origin": origin, "access-control-request-method": "POST"}
+    )
+    assert (answer.status, preflight.status) == (200, 204)
+    for one in (answer, preflight):
+        assert header(one, "access-control-allow-origin") == told
+        assert header(one, "access-control-allow-credentials") is None
 
 
 def test_a_preflight_is_answered_so_that_any_browser_goes_on() -> None:

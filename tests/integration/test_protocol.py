@@ -180,6 +180,7 @@ ALIKE: Mapping[str, tuple[list[bytes], int]] = {
     "pipelined": ([request() + request(EVENT % 2) + request(b"", b"/openapi.json", b"GET") + request()], 4),
     "pipelined with refusals": ([request(b"{") + request() + request(path=b"/nowhere") + request()], 4),
     "empty body": ([request(b"")], 1),
+    "options for all": ([request(b"", b"*", b"OPTIONS")], 1),
 }
 
 
@@ -392,5 +393,107 @@ def test_a_client_that_leaves_costs_nothing_and_is_forgotten() -> None:
             stand.go()
             assert b"200" in await said(port, [request(EVENT % 2)], answers=1)
         assert {row["event_id"] for row in stand.rows()} == {"m-1", "m-2"}
+
+    run(work)
+
+
+JAVA = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_g10_an_offer_of_another_protocol_is_ignored_and_its_body_is_a_body(cut: bool) -> None:
+    """As java.net.http.HttpClient sends it; a body that looks like a request must not become one."""
+    inner = request(EVENT % 2)
+    outer = request(b'{"messageId":"m-1","type":"track","x":' + b'"' + b"x" * 40 + b'"}', more=JAVA)
+    smuggling = request(inner, more=JAVA)
+
+    async def work() -> None:
+        stand = DoorStand()
+        async with served(stand) as port:
+            for asked, status in ((outer, b"200"), (smuggling, b"400")):
+                at = asked.index(b"\r\n\r\n") + 4 if cut else len(asked)
+                pieces = [asked[:at], asked[at:], request(EVENT % 3)]
+                found = await said(port, pieces, answers=2, pause=0.02)
+                assert re.findall(rb"HTTP/1.1 (\d+)", found) == [status, b"200"]
+        assert {row["event_id"] for row in stand.rows()} == {"m-1", "m-3"}
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"CONNECT x:1", b"GET http://", b"GET http://[::1/", b"GET http://x:99999999/events", b"POST http://[/"],
+)
+def test_g10_a_target_that_can_not_be_read_is_answered(line: bytes) -> None:
+    async def work() -> None:
+        async with served(DoorStand()) as port:
+            found = await said(port, [line + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"])
+            assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"400"]
+
+    run(work)
+
+
+@pytest.mark.parametrize("path", [b"/v1/track", b"/nowhere"])
+def test_g8_connections_are_bounded_and_who_is_too_many_is_told_to_come_again(path: bytes) -> None:
+    async def work() -> None:
+        async with served(DoorStand(limits={"connections_max": 10})) as port:
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(9)]
+            asked = request(path=path, more=(b"Origin: https://shop.example",))
+            assert b"HTTP/1.1 503" not in await said(port, [asked], answers=1)
+            held.append(await asyncio.open_connection("127.0.0.1", port))
+            refused = await said(port, [asked], answers=1)
+            assert b"HTTP/1.1 503" in refused
+            assert b"retry-after: " in refused
+            assert b"access-control-allow-origin: https://shop.example" in refused
+            for _, writer in held:
+                writer.close()
+
+    run(work)
+
+
+def test_g8_bodies_that_are_being_read_are_bounded_over_all_connections() -> None:
+    size = 1 << 18
+
+    async def work() -> None:
+        stand = DoorStand(collector={"bodies_bytes_max": 1 << 20}, limits={"body_bytes_max": 1 << 19})
+        async with served(stand) as port:
+            held = []
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(request(b" " * (size + 1))[:-1])
+                held.append(writer)
+            async with asyncio.timeout(5):
+                while stand.door.bodies.nbytes < 3 * size:
+                    await asyncio.sleep(0.01)
+            for path in (b"/v1/batch", b"/v1/%62atch"):
+                assert b"HTTP/1.1 200" in await said(port, [request(b'{"batch":[]}', path)], answers=1)
+                refused = await said(port, [request(b" " * (size + 1), path)], answers=1)
+                assert b"HTTP/1.1 503" in refused
+            for writer in held:
+                writer.transport.abort()
+            async with asyncio.timeout(5):
+                while stand.door.bodies.nbytes:
+                    await asyncio.sleep(0.01)
+
+    run(work)
+
+
+@pytest.mark.parametrize("path", [b"/v1/track", b"/v1/%74rack"])
+def test_a_client_that_only_half_closes_reads_its_answer(path: bytes) -> None:
+    async def work() -> None:
+        stand = Held()
+        async with served(stand) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request(path=path))
+            writer.write_eof()
+            async with asyncio.timeout(5):
+                while not stand.asked:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
+                stand.go()
+                found = await reader.read()
+            assert b"HTTP/1.1 200" in found
+            assert b"connection: close" in found
+            writer.close()
 
     run(work)
