@@ -364,6 +364,29 @@ def test_kafka_is_up_while_anybody_reaches_it_and_our_own_answers() -> None:
     run(test)
 
 
+def test_g1_findings_about_topics_are_said_once_and_make_nothing_unready() -> None:
+    def worker(*codes: str) -> str:
+        found = [{"topic": "t", "code": code, "text": "x", "severity": "warning"} for code in codes]
+        return f"while True:\n    say(topics={found!r})\n    time.sleep(0.2)"
+
+    workers = [
+        program("collector", worker("one_copy", "create_time")),
+        program("collector", worker("one_copy")),
+    ]
+
+    async def test() -> None:
+        async with running(workers) as (supervisor, _):
+            await until(lambda: supervisor.complete)
+            state = state_of(supervisor)
+            assert [(one["topic"], one["code"]) for one in state["topics"]] == [
+                ("t", "create_time"),
+                ("t", "one_copy"),
+            ]
+            assert (state["ready"], state["reasons"]) == (True, [])
+
+    run(test)
+
+
 def test_a_sink_alone_is_ready_by_its_own_word() -> None:
     async def test() -> None:
         async with running([program("sink", SAYS_READY)]) as (supervisor, _):

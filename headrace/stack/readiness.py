@@ -20,6 +20,7 @@ def state_of(supervisor: Supervisor) -> dict[str, Any]:
         "ready": ready,
         "reasons": reasons,
         "kafka": kafka_of(supervisor),
+        "topics": topics_of(supervisor),
         "processes": {
             role: [shown(one) for one in supervisor.of(role)] for role in STOP_ORDER if role in roles
         },
@@ -41,6 +42,19 @@ def kafka_of(supervisor: Supervisor) -> dict[str, Any]:
                 return kafka
     down: dict[str, Any] = next((kafka for kafka in said if kafka.get("state") == "down"), {})
     return {**down, "state": "down"}
+
+
+def topics_of(supervisor: Supervisor) -> list[dict[str, Any]]:
+    """What a person should know of the topics (`ingest.status`), each finding once whoever says it.
+
+    One of severity "warning", such as a topic that keeps only one copy (G1), makes nothing unready.
+    """
+    found: list[dict[str, Any]] = []
+    for process in supervisor.processes:
+        for finding in (process.status.get("topics") or ()) if process.status.fresh else ():
+            if isinstance(finding, dict) and finding not in found:
+                found.append(finding)
+    return sorted(found, key=lambda one: (str(one.get("topic")), str(one.get("code"))))
 
 
 def shown(process: Supervised) -> dict[str, Any]:
