@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from headrace.errors import HeadraceError, SettingsError
+from headrace.spelling import command
 from headrace.whereabouts import find
 from sink.errors import SinkError
 
@@ -115,7 +116,8 @@ def query(
         return
     with asking.connect(tables, files) as connection:
         if sql is None:
-            asking.show_tables(connection, tables, place.url, console())
+            again = command("query", config=config, data=data, lake=lake)
+            asking.show_tables(connection, tables, place.url, console(), again)
         elif json:
             asking.print_json(connection, sql)
         elif csv:
@@ -171,7 +173,8 @@ def show_source(
     """What to paste into each SDK to send to this source."""
     from headrace import recipes
 
-    recipes.show(find(config, data), name, console(), url=url, sdk=sdk, keys=keys)
+    watch = command("tail", source=name, config=config, data=data)
+    recipes.show(find(config, data), name, console(), url=url, sdk=sdk, keys=keys, watch=watch)
 
 
 def doctor(
@@ -201,7 +204,8 @@ def doctor(
     try:
         asyncio.run(examine())
     except SettingsError as error:
-        tell(Check("settings", "wrong", str(error), "mend it; headrace sources check FILE reads it again"))
+        again = command("sources", "check", str(config)) if config else command("doctor")
+        tell(Check("settings", "wrong", str(error), f"mend it; {again} reads it again"))
     if json:
         print_json(checks.as_json(done))
     else:

@@ -184,9 +184,13 @@ def _cell(value: Any) -> Any:
 
 
 def show_tables(
-    connection: duckdb.DuckDBPyConnection, tables: Sequence[LakeTable], url: str, console: Console
+    connection: duckdb.DuckDBPyConnection,
+    tables: Sequence[LakeTable],
+    url: str,
+    console: Console,
+    command: str,
 ) -> None:
-    """What there is to ask, and a first question to copy."""
+    """What there is to ask, and a first question to copy; `command`: how this one is typed."""
     table = Table("table", title=url, title_justify="left")
     for name in ("rows", "files", "size", "first hour", "last hour"):
         table.add_column(name, justify="right")
@@ -211,7 +215,7 @@ def show_tables(
         highlight=False,
     )
     typed = sql.replace('"', '\\"')
-    console.print(f'headrace query "{typed}"', soft_wrap=True)
+    console.print(f'{command} "{typed}"', soft_wrap=True, highlight=False, markup=False)
 
 
 def sql_name(topic: str) -> str:

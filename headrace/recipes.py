@@ -170,8 +170,8 @@ def key_of(source: SourceSettings, *, shown: bool) -> str:
     return keys[0] if shown or keys == [DEMO] else KEY_HIDDEN
 
 
-def notes(name: str, source: SourceSettings, key: str, url: str) -> Iterator[str]:
-    """What a developer should know about this source."""
+def notes(source: SourceSettings, key: str, url: str, watch: str) -> Iterator[str]:
+    """What a developer should know about this source; `watch`: the command that shows what arrives."""
     if key == KEY_HIDDEN:
         yield f"{KEY_HIDDEN}: one of the source's {len(source.write_keys)} keys; --keys prints it"
     if source.origins != ("*",):
@@ -180,11 +180,18 @@ def notes(name: str, source: SourceSettings, key: str, url: str) -> Iterator[str
         yield f"{url}{path} is this source's own path for {target}, without a key"
     level = {"kafka": "it is in Kafka", "disk": "it is on disk", "memory": "it was read"}[source.ack]
     yield f"an event is answered when {level}; it lands in topic {source.topic}"
-    yield f"headrace tail --source {name} shows what arrives"
+    yield f"{watch} shows what arrives"
 
 
 def show(
-    found: Whereabouts, name: str, console: Console, *, url: str | None, sdk: str | None, keys: bool
+    found: Whereabouts,
+    name: str,
+    console: Console,
+    *,
+    url: str | None,
+    sdk: str | None,
+    keys: bool,
+    watch: str,
 ) -> None:
     """Print the recipes of a source, or the one of `sdk`."""
     source = source_of(found, name)
@@ -200,7 +207,7 @@ def show(
         )
         return
     console.print(Text.assemble("Source ", (name, "bold"), " at ", (place, "bold")))
-    for note in notes(name, source, key, place):
+    for note in notes(source, key, place, watch):
         console.print(f"  {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     for recipe in chosen:
         install = f"   {recipe.install}" if recipe.install else ""

@@ -212,7 +212,7 @@ def test_without_sql_the_tables_are_named_with_a_question_to_copy(lake: str) -> 
     got = headrace("query", "--lake", lake)
     assert re.search(r"events\s*│\s*6 │\s*3 │", got.stdout)
     assert "2023-11-15T00" in got.stdout
-    typed = re.search(r'headrace query "(.*)"', got.stdout)
+    typed = re.search(r'headrace query --lake \S+ "(.*)"', got.stdout)
     assert typed is not None
     assert len(asked(lake, typed[1])) == 1
 

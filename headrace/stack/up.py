@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from headrace.kafka_client import client_options
 from headrace.logs import log_json
 from headrace.settings import Settings, load
+from headrace.spelling import command
 from headrace.stack import broker as kafka
 from headrace.stack import jars, programs
 from headrace.stack.arrivals import Arrivals
@@ -123,7 +123,7 @@ def _places(
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{door.getsockname()[1]}"
     source = settings.sources.get(DEMO) or next(iter(settings.sources.values()))
     key = "" if source.keyless or not source.write_keys else "-u YOUR_KEY: "
-    folder = "" if options.data == DATA_DEFAULT else f" --data {shlex.quote(str(options.data))}"
+    folder = None if options.data == DATA_DEFAULT else options.data
     topic = source.topic if source.topic.isidentifier() else f'\\"{source.topic}\\"'
     return Places(
         collector_url=url,
@@ -133,7 +133,7 @@ def _places(
         data=data.root,
         own_kafka=own_kafka,
         send=f"curl {key}{url}/events -H content-type:application/json -d '{EVENT}'",
-        query=f'headrace query{folder} "{QUERY.format(topic=topic)}"',
+        query=f'{command("query", data=folder)} "{QUERY.format(topic=topic)}"',
     )
 
 
