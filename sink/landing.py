@@ -275,6 +275,8 @@ class Landing:
                 await self._finish_commit()
             except SinkError as error:
                 log.warning("commit_failed", topic=self.topic, lane=self.lane.lane, reason=str(error))
+            except Exception:  # beside a fault that is kept already; the lane is read again
+                log.exception("commit_failed", topic=self.topic, lane=self.lane.lane)
         self.lane.drop()
         self._asked = False
         self._empty.set()

@@ -418,6 +418,58 @@ def test_a_fault_of_our_own_is_kept_and_tried_again(tmp_path: Path, monkeypatch:
     run(story())
 
 
+class Faulty:
+    """A store whose first completion waits for its word, then is a fault of our own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def complete(self, upload: Any) -> Any:
+        if not self.go.is_set():
+            self.asked.set()
+            await self.go.wait()
+            raise RuntimeError("a fault of the store's code")
+        return await self._store.complete(upload)
+
+
+def test_two_faults_at_once_stop_this_lane_for_a_while_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        log = ScriptedLog()
+        async with landing(tmp_path, log, wrap=Faulty) as stand:
+            await stand.until(lambda: stand.lane.taken, "the lane is taken")
+            log.append(0, 5)
+            await stand.until_held(5)
+            stand.now_us = 11_000_000
+            await stand.until(stand.store.asked.is_set, "a commit is under way")
+            feed = stand.landing._decoder.feed
+            broken: list[int] = []
+
+            class Broken:
+                def feed(self, *arguments: Any) -> Any:
+                    if not broken:
+                        broken.append(1)
+                        raise RuntimeError("a fault of the decoder")
+                    return feed(*arguments)
+
+            monkeypatch.setattr(stand.landing, "_decoder", Broken())
+            log.append(0, 5)
+            await stand.until(lambda: broken, "the decoder has failed")
+            stand.store.go.set()
+            await stand.until_problem("lane_failed")
+            await stand.until_held(10)
+            await stand.end()
+            assert await rows_of(stand.store) == offsets(10)
+
+    run(story())
+
+
 class Gate:
     """A store that completes uploads only when it is let."""
 
