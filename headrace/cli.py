@@ -17,6 +17,7 @@ from headrace import commands
 from headrace.errors import HeadraceError
 from headrace.settings import Settings, load
 from headrace.stack import commands as programs
+from ingest.ack_level import differences, reached
 
 EXIT_MENDABLE = 2
 PIPED_COLUMNS = 140  # a pipe has no width of its own; names must not be broken in it
@@ -36,14 +37,18 @@ def check(file: Annotated[Path, typer.Argument(help="a headrace.toml")]) -> None
     settings = load(file)
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_COLUMNS)
     console.print(sources_table(settings), topics_table(settings))
+    for words in differences(settings.sources):
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 def sources_table(settings: Settings) -> Table:
-    """One row a source; keys are counted, never shown."""
+    """One row a source, with what is reached now; keys are counted, never shown."""
     table = Table(named("source"), "keys", "topic", "ack", "on outage", "origins", title="Sources")
     for name, source in settings.sources.items():
         keys = str(len(source.write_keys)) if source.write_keys else "none needed"
-        table.add_row(name, keys, source.topic, source.ack, source.on_outage, ", ".join(source.origins))
+        now = reached(source)
+        outage = "503" if now.on_outage == "refuse" else now.on_outage
+        table.add_row(name, keys, source.topic, now.ack, outage, ", ".join(source.origins))
     return table
 
 

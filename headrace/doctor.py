@@ -55,7 +55,7 @@ def _disk_checks(found: Whereabouts) -> list[Check]:
     if found.data is not None:
         folders.append(("disk", "data directory", found.data.absolute()))
     if found.settings.spool.dir is not None:
-        folders.append(("disk", "spool", found.settings.spool.dir.absolute()))
+        folders.append(("disk", "spool (not used yet)", found.settings.spool.dir.absolute()))
     if found.lake_url.startswith("file://"):
         lake = Path(unquote(found.lake_url.removeprefix("file://")))
         if found.data is None or found.data.absolute() not in lake.parents:

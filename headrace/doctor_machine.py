@@ -14,6 +14,7 @@ from typing import Final
 
 from headrace.checkup import Area, Check
 from headrace.settings import Settings
+from ingest.ack_level import differences
 
 TWINS: Final = ("scan", "pack", "batch", "hash", "columns", "timestamp")
 FREE_BYTES_MIN: Final = 1 << 30
@@ -62,9 +63,8 @@ def check_settings(settings: Settings, config: Path | None) -> Iterator[Check]:
         if not told.write_keys and settings.collector.host not in ("127.0.0.1", "::1", "localhost"):
             text = f"source {source} takes events without a key from any address that reaches this machine"
             yield Check("settings", "note", text)
-        if told.ack == "disk" and settings.spool.dir is None:
-            text = f"source {source} answers at `disk`, but there is no spool"
-            yield Check("settings", "wrong", text, '[spool] dir = "/a/folder/on/a/local/disk"')
+    for text in differences(settings.sources):
+        yield Check("settings", "note", text)
     yield check_files(settings)
 
 

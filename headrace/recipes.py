@@ -19,6 +19,7 @@ from rich.text import Text
 
 from headrace.errors import HeadraceError
 from headrace.whereabouts import Whereabouts
+from ingest.ack_level import reached
 from ingest.settings import SourceSettings
 
 KEY_HIDDEN: Final = "YOUR_WRITE_KEY"
@@ -178,8 +179,11 @@ def notes(source: SourceSettings, key: str, url: str, watch: str) -> Iterator[st
         yield f"pages may post from {', '.join(source.origins)} only"
     for path, target in source.paths.items():
         yield f"{url}{path} is this source's own path for {target}, without a key"
-    level = {"kafka": "it is in Kafka", "disk": "it is on disk", "memory": "it was read"}[source.ack]
+    levels = {"kafka": "it is in Kafka", "disk": "it is on disk", "memory": "it was read"}
+    level = levels[reached(source).ack]
     yield f"an event is answered when {level}; it lands in topic {source.topic}"
+    if reached(source).on_outage == "refuse":
+        yield "while Kafka is away it is answered 503, and the SDK keeps it for a retry"
     yield f"{watch} shows what arrives"
 
 

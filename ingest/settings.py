@@ -128,9 +128,11 @@ class SourceSettings(Part):
     )
     topic: Name = Field("events", description="Kafka topic of its events")
     ack: Literal["kafka", "disk", "memory"] = Field(
-        "kafka", description="durable where, before it is answered"
+        "kafka", description="durable where, before it is answered; until there is a spool: kafka for all"
     )
-    on_outage: Literal["spool", "refuse"] = Field("spool", description="while Kafka is away")
+    on_outage: Literal["spool", "refuse"] = Field(
+        "spool", description="while Kafka is away; until there is a spool: 503 for both"
+    )
     origins: tuple[str, ...] = Field(("*",), description="origins of pages that may post; *: any")
     key_by: Literal["user", "anonymous"] = Field(
         "user", description="which id is the record's key where both exist"
@@ -173,10 +175,10 @@ Sources = Annotated[dict[Name, SourceSettings], AfterValidator(_told_apart)]
 
 
 class SpoolSettings(Part):
-    """[spool]: the disk that rides out an outage of Kafka."""
+    """[spool]: the disk that will ride out an outage of Kafka; nothing is written there yet."""
 
-    dir: Path | None = Field(None, description="folder on a local disk; unset: no spool")
-    bytes_max: int = Field(GIB, ge=16 * MIB, description="bytes on disk per worker")
+    dir: Path | None = Field(None, description="folder on a local disk; not used yet")
+    bytes_max: int = Field(GIB, ge=16 * MIB, description="bytes on disk per worker; not used yet")
 
 
 class ProduceSettings(Part):

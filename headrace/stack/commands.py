@@ -17,9 +17,7 @@ def up(
     config: Annotated[
         Path | None, typer.Option("--config", help="a headrace.toml; what it leaves out is filled in")
     ] = None,
-    data: Annotated[
-        Path, typer.Option("--data", help="folder of Kafka, lake, spool and logs")
-    ] = DATA_DEFAULT,
+    data: Annotated[Path, typer.Option("--data", help="folder of Kafka, lake and logs")] = DATA_DEFAULT,
     port: Annotated[
         int | None,
         typer.Option(
