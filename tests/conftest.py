@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from headrace.errors import HeadraceError
 
@@ -19,6 +20,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "may_skip: a skip is no failure, not even with HEADRACE_TEST_REQUIRE=all"
     )
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """What a command or a program set for its own log ends with its test."""
+    yield
+    structlog.reset_defaults()
 
 
 def _required() -> bool:
