@@ -66,8 +66,12 @@ async def obstacle(options: Mapping[str, Any]) -> str | None:
     try:
         async with asyncio.timeout(OBSTACLE_SECONDS_MAX):
             connection = await create_conn(host, port, **servers)
-    except (KafkaError, OSError, TimeoutError) as error:
-        return f"{host}:{port}: {said(error)}"
+    except ConnectionRefusedError:
+        return f"nothing listens on {host}:{port}"
+    except TimeoutError:
+        return f"{host}:{port} does not answer within {OBSTACLE_SECONDS_MAX:g} s"
+    except (KafkaError, OSError) as error:
+        return f"{host}:{port} can't be used: {said(error)}"
     connection.close()
     return None
 
@@ -114,8 +118,10 @@ def look(future: asyncio.Future[Any]) -> None:
 
 
 def said(error: BaseException | None) -> str:
-    """A failure in one line of text."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """A failure in one line of text: its name, once (aiokafka's errors say their own), and its words."""
+    name, text = type(error).__name__, str(error)
+    words = text.removeprefix(name).removeprefix(": ")
+    return f"{name}: {words}" if words else name
 
 
 def error_of(failure: BaseException) -> ProduceError:

@@ -23,9 +23,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.client import ConnectionGroup
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.metadata import MetadataRequest
 
 from ingest import metrics
 from ingest.aiokafka_producer import (
@@ -40,9 +38,9 @@ from ingest.aiokafka_producer import (
 )
 from ingest.broker_rounds import Batch, KafkaPartition
 from ingest.errors import ProduceError
+from ingest.probe import SILENCE_SECONDS_MAX, Probe
 
 NOBODY: Final = -1  # the broker of a Kafka partition without a leader
-SILENCE_SECONDS_MAX: Final = 3.0  # Kafka counts as down when it answers nothing for so long while asked
 PROBE_SECONDS: Final = 1.0
 SETTLE_SECONDS_MAX: Final = 2.0  # for the other batches after one failed for good
 BACKOFF_SECONDS_MIN: Final = 0.1
@@ -100,7 +98,7 @@ class Producer:
             try:
                 producer = await self._connect()
             except (KafkaError, OSError, TimeoutError) as error:
-                self._mark("down", f"connecting: {await obstacle(self._options) or said(error)}")
+                self._mark("down", await obstacle(self._options) or said(error))
                 await asyncio.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
                 backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
                 continue
@@ -229,41 +227,32 @@ class Producer:
         """Returns when this producer has to go: spoiled, or Kafka did not answer for too long."""
         loop = asyncio.get_running_loop()
         answered_at = loop.time()
-        while not self._spoiled.is_set():
-            if await self._probe(producer):
-                answered_at = loop.time()
-            elif loop.time() - answered_at > self._timeout_seconds:
-                self._spoil(f"no answer for {self._timeout_seconds} s")
-            if producer._sender.sender_task.done():
-                self._spoil("aiokafka's sender ended")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._spoiled.wait(), PROBE_SECONDS)
+        async with asyncio.TaskGroup() as questions:
+            probe = Probe(producer.client, questions)
+            while not self._spoiled.is_set():
+                obstacle = await probe.obstacle()
+                self._judge(obstacle)
+                if obstacle is None:
+                    answered_at = loop.time()
+                elif loop.time() - answered_at > self._timeout_seconds:
+                    self._spoil(f"no answer for {self._timeout_seconds} s")
+                if producer._sender.sender_task.done():
+                    self._spoil("aiokafka's sender ended")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._spoiled.wait(), PROBE_SECONDS)
+            probe.end()
         self._ready.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), SETTLE_SECONDS_MAX)
 
-    async def _probe(self, producer: AIOKafkaProducer) -> bool:
-        """Ask for the list of brokers, on a connection of its own; marks Kafka up or down."""
-        reason = "no broker is known"
-        brokers = [broker.nodeId for broker in producer.client.cluster.brokers()]
-        random.shuffle(brokers)
-        deadline = asyncio.get_running_loop().time() + SILENCE_SECONDS_MAX
-        for broker in brokers:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await producer.client.send(
-                        broker, MetadataRequest([]), group=ConnectionGroup.COORDINATION
-                    )
-            except (KafkaError, OSError, TimeoutError) as error:
-                reason = f"broker {broker}: {said(error)}"
-                continue
-            if self._overdue():
-                self._mark("down", f"a produce request is unanswered for {SILENCE_SECONDS_MAX} s")
-            else:
-                self._mark("up", "")
-            return True
-        self._mark("down", reason)
-        return False
+    def _judge(self, obstacle: str | None) -> None:
+        """Mark Kafka up or down by what the probe says, and by requests that nobody answers."""
+        if obstacle is not None:
+            self._mark("down", obstacle)
+        elif self._overdue():
+            self._mark("down", f"a produce request is unanswered for {SILENCE_SECONDS_MAX:g} s")
+        else:
+            self._mark("up", "")
 
     def _overdue(self) -> bool:
         oldest = min(self._sent_at.values(), default=None)
@@ -283,8 +272,11 @@ class Producer:
             self._ready.set()
         else:
             self._ready.clear()
-        if previous.state != state:
-            metrics.KAFKA_UP.set(state == "up")
+        if previous == self.kafka:
+            return
+        metrics.KAFKA_UP.set(state == "up")
+        if state == "up":
+            log.info("kafka_state_changed", state=state)
+        else:
             log.warning("kafka_state_changed", state=state, reason=reason)
-        if previous != self.kafka:
-            self._changed()
+        self._changed()

@@ -15,7 +15,8 @@ from produce_stand import Producing, failure, producing
 
 from ingest.aiokafka_producer import CLOSE_SECONDS_MAX
 from ingest.errors import ProduceError
-from ingest.produce import PROBE_SECONDS, SETTLE_SECONDS_MAX, SILENCE_SECONDS_MAX
+from ingest.probe import SILENCE_SECONDS_MAX
+from ingest.produce import PROBE_SECONDS, SETTLE_SECONDS_MAX
 
 MIB = 1024 * 1024
 PARTITIONS = 4
