@@ -17,7 +17,7 @@ from aiokafka.protocol.api import Request
 
 from headrace.checkup import Check
 from headrace.errors import HeadraceError
-from headrace.kafka_client import client_options
+from headrace.kafka_client import AWAY_ADVICE, client_options
 from headrace.kafka_reader import reader, spans, topics_of
 from headrace.settings import KafkaSettings
 from ingest.topics import inspect
@@ -74,9 +74,7 @@ async def check_kafka(kafka: KafkaSettings, topics: Sequence[str]) -> AsyncItera
         yield await _rights_check(options, known)
         yield await _clock_check(options, known)
     except HeadraceError as error:
-        yield Check(
-            "kafka", "wrong", str(error), "start Kafka, or mend [kafka] bootstrap_servers and its login"
-        )
+        yield Check("kafka", "wrong", str(error), AWAY_ADVICE)
 
 
 async def _topic_checks(options: Mapping[str, Any], topics: Sequence[str], servers: str) -> list[Check]:

@@ -10,6 +10,7 @@ from headrace.errors import SettingsError
 from headrace.settings import KafkaSettings
 
 CLIENT_ID: Final = "headrace"
+AWAY_ADVICE: Final = "start Kafka there, or mend bootstrap_servers (--kafka) and the login in [kafka]"
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:

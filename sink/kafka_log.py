@@ -182,7 +182,8 @@ class KafkaLog:
                 answer = await client.send(chosen, request, group=group)
         except (KafkaError, OSError, TimeoutError) as error:
             await self._failed(error)
-            raise BrokerError("kafka_unavailable", self.reason, retriable=True) from error
+            told = f"no answer from Kafka: {self.reason}"
+            raise BrokerError("kafka_unavailable", told, retriable=True) from error
         if self.state == "down":
             log.info("kafka_answered")
             self.state, self.since_us = "up", self._now_us()
@@ -210,10 +211,13 @@ class KafkaLog:
 
     async def _failed(self, error: Exception) -> None:
         told = str(error) or type(error).__name__
+        if "Unable to bootstrap" in told:  # what follows in it is Python's, and says no more
+            servers = self._options["bootstrap_servers"]
+            told = f"no broker at {servers if isinstance(servers, str) else ', '.join(servers)} can be used"
         if self.state == "up":
             log.warning("kafka_lost", reason=told)
             self.state, self.since_us = "down", self._now_us()
-        self.reason = f"no answer from Kafka: {told}"
+        self.reason = told
         self._failures += 1
         if self._failures >= FAILURES_MAX:
             self._failures = 0

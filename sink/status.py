@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -25,6 +25,8 @@ from sink.kafka_log import KafkaLog
 from sink.landing import Landing
 from sink.membership import Membership
 from sink.settings import LandSettings
+
+AWAY: Final = "kafka_unavailable"  # the code of what fails because Kafka does not answer
 
 
 def status_of(
@@ -39,16 +41,17 @@ def status_of(
 ) -> dict[str, Any]:
     """The status line as an object; `problem`: of the program as a whole, `claimed`: topics that exist."""
     reasons = ["the sink is stopping"] if stopping else []
-    if problem is not None:
+    away = kafka.state == "down"
+    if problem is not None and not (away and problem.code == AWAY):
         reasons.append(str(problem))
-    elif kafka.state == "down":
+    elif away:
         reasons.append(f"Kafka is away: {kafka.reason}")
     else:
         missing = sorted(settings.tables.keys() - set(claimed))
         reasons.extend(f"{topic}: there is no such topic yet; a collector makes it" for topic in missing)
         if claimed and membership.state != "member":
             reasons.append(f"joining the group {settings.sink.group}: {membership.reason}")
-    reasons.extend(_lane_reasons(landings))
+    reasons.extend(_lane_reasons(landings, passed_over=AWAY if away else ""))
     since = datetime.fromtimestamp(kafka.since_us / 1e6, tz=UTC).isoformat(timespec="milliseconds")
     return {
         "ready": not reasons,
@@ -63,10 +66,11 @@ def status_of(
     }
 
 
-def _lane_reasons(landings: Sequence[Landing]) -> Iterator[str]:
+def _lane_reasons(landings: Sequence[Landing], *, passed_over: str) -> Iterator[str]:
+    """What keeps each lane; that Kafka is away is not said again by every lane."""
     for landing in landings:
         problem = landing.trouble.problem
-        if problem is not None:
+        if problem is not None and problem.code != passed_over:
             yield f"{landing.topic}, lane {landing.lane.lane}: {problem}"
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
+from typing import Any
 
 from sink.errors import BrokerError, LogError, SinkError, StoreError
 from sink.lane import Committed
 from sink.log_head import Position
 from sink.progress import Progress
-from sink.status import StatusPipe
+from sink.status import StatusPipe, status_of
 from sink.trouble import LOOK_AGAIN_SECONDS, Stage, Trouble
 
 
@@ -50,6 +52,33 @@ def test_what_needs_a_person_is_looked_at_again_all_the_same() -> None:
     assert trouble.failed(LogError("gap", "offsets are gone")) == LOOK_AGAIN_SECONDS
     assert trouble.stopped
     assert trouble.status() == {"problem": {"code": "gap", "message": "offsets are gone"}, "stopped": True}
+
+
+def test_a_kafka_that_is_away_is_said_once_and_not_by_every_lane() -> None:
+    away = BrokerError("kafka_unavailable", "no answer from Kafka: no broker", retriable=True)
+
+    def reasons(state: str, problem: SinkError | None, *of_lanes: SinkError) -> list[str]:
+        kafka = SimpleNamespace(state=state, reason="no broker at k:9092 can be used", since_us=0)
+        settings = SimpleNamespace(tables={"t": None}, sink=SimpleNamespace(group="g"))
+        membership = SimpleNamespace(state="member", reason="")
+        landings = [
+            SimpleNamespace(
+                topic="t",
+                trouble=SimpleNamespace(problem=one),
+                lane=SimpleNamespace(lane=number, nbytes=0),
+                progress=SimpleNamespace(lag_records=0, landed_rows=0),
+                status=dict,
+            )
+            for number, one in enumerate(of_lanes)
+        ]
+        parts: Any = (settings, problem, kafka, membership, landings)
+        found: list[str] = status_of(*parts, claimed=["t"], stopping=False)["reasons"]
+        return found
+
+    assert reasons("down", away, away, away) == ["Kafka is away: no broker at k:9092 can be used"]
+    assert reasons("down", None, away, store_error())[1:] == ["t, lane 1: the store is away"]
+    assert reasons("down", store_error(), away) == ["the store is away"]
+    assert reasons("up", None, away) == ["t, lane 0: no answer from Kafka: no broker"]
 
 
 def test_lag_is_told_in_records_and_in_seconds_of_the_brokers_clock() -> None:

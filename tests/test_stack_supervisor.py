@@ -387,6 +387,43 @@ def test_g1_findings_about_topics_are_said_once_and_make_nothing_unready() -> No
     run(test)
 
 
+def away(why: str) -> str:
+    said = f"say(False, reasons=['Kafka is away: {why}'])"
+    return f"while True:\n    {said}\n    time.sleep(0.2)"
+
+
+def test_a_kafka_of_others_that_is_away_is_said_once_with_what_to_do() -> None:
+    programs = [program("collector", away("nothing listens on k:9092")), program("sink", away("no broker"))]
+
+    async def test() -> None:
+        async with running(programs) as (supervisor, _):
+            advice = "start Kafka there, or mend bootstrap_servers (--kafka) and the login in [kafka]"
+            wanted = [f"Kafka is away: nothing listens on k:9092; {advice}"]
+            await until(lambda: state_of(supervisor)["reasons"] == wanted)
+
+    run(test)
+
+
+def test_while_our_own_kafka_is_away_only_its_own_reason_is_said() -> None:
+    async def answering() -> bool:
+        return False
+
+    kafka = program("kafka", "time.sleep(60)", probe=answering)
+
+    async def test() -> None:
+        async with running([kafka]) as (supervisor, _):
+            collector = Supervised(program("collector", ""), lambda: None, Clock())
+            collector.pid = 1
+            collector.status.hear(b'{"ready": false, "reasons": ["Kafka is away: x", "topic t: y"]}')
+            await until(lambda: supervisor.pids("kafka"))
+            supervisor.processes.append(collector)
+            told = state_of(supervisor)["reasons"]
+            supervisor.processes.remove(collector)
+            assert told == ["kafka: does not answer yet", "collector: topic t: y"]
+
+    run(test)
+
+
 def test_a_sink_alone_is_ready_by_its_own_word() -> None:
     async def test() -> None:
         async with running([program("sink", SAYS_READY)]) as (supervisor, _):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -208,6 +209,28 @@ def test_in_a_pipe_there_are_lines_and_no_picture(tmp_path: Path) -> None:
     assert f"headrace up: query         {PLACES.query}" in lines, "a long command is not broken"
     assert lines[-1].startswith("headrace up: stopping: collector, sink, Kafka")
     assert "\x1b" not in out.getvalue()
+
+
+def test_a_kafka_of_others_that_is_away_is_shown_with_what_to_do(tmp_path: Path) -> None:
+    why = "nothing listens on k:9092; start Kafka there"
+    told = f"say(False, reasons=['Kafka is away: {why.partition(';')[0]}'])"
+    away = f"while True:\n    {told}\n    time.sleep(0.2)"
+    out, picture = StringIO(), Console(width=200, file=StringIO())
+    screen = Screen(replace(PLACES, own_kafka=False), Console(file=out, width=80), None)
+
+    async def test() -> None:
+        async with running([program("collector", away)]) as (supervisor, task):
+            showing = asyncio.create_task(screen.show(supervisor, Measures(tmp_path)))
+            await until(lambda: why in out.getvalue(), "said at once, not after half a minute")
+            picture.print(screen.picture(supervisor))
+            supervisor.ask_stop()
+            await task
+            await asyncio.wait_for(showing, 10)
+
+    run(test)
+    shown = picture.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.count("nothing listens on k:9092") == 1
+    assert "not ours" not in shown
 
 
 def test_little_disk_is_said_once_and_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

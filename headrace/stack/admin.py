@@ -2,6 +2,7 @@
 
 GET /healthz   200 while the supervisor runs
 GET /readyz    200 or 503: {"ready": bool, "reasons": [text], "kafka": {"state": "up"|"down", …},
+               "topics": [{"topic", "code", "text", "severity"}],
                "processes": {role: [{"pid", "ready", "restarts", "reasons", "said_seconds_ago"}]}}
 GET /metrics   Prometheus' text format, all processes merged
 """

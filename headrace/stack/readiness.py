@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from headrace.kafka_client import AWAY_ADVICE
 from headrace.stack.process import Supervised
 from headrace.stack.supervisor import STOP_ORDER, Supervisor
+
+AWAY: Final = "Kafka is away: "  # as collector and sink say it
+NOT_TRIED: Final = ("not connected yet", "not asked yet")
 
 
 def state_of(supervisor: Supervisor) -> dict[str, Any]:
@@ -14,8 +18,7 @@ def state_of(supervisor: Supervisor) -> dict[str, Any]:
     door = "collector" if "collector" in roles else "sink"
     ready = any(process.ready for process in supervisor.of(door)) and not supervisor.stopping
     reasons = ["stopping"] if supervisor.stopping else [] if roles else ["starting"]
-    for process in supervisor.processes:
-        reasons += [reason for reason in process.reasons if reason not in reasons]
+    reasons += reasons_of(supervisor)
     return {
         "ready": ready,
         "reasons": reasons,
@@ -25,6 +28,31 @@ def state_of(supervisor: Supervisor) -> dict[str, Any]:
             role: [shown(one) for one in supervisor.of(role)] for role in STOP_ORDER if role in roles
         },
     }
+
+
+def reasons_of(supervisor: Supervisor) -> list[str]:
+    """What is not as it should be, each thing once: that Kafka is away is not said by everyone who waits."""
+    own = supervisor.of("kafka")
+    waits = any(not process.ready for process in own)
+    away = away_of(supervisor)
+    reasons: list[str] = []
+    for process in supervisor.processes:
+        for reason in process.reasons:
+            if AWAY in reason and (waits or away):
+                reason = "" if waits else f"{AWAY}{away}"
+            if reason and reason not in reasons:
+                reasons.append(reason)
+    return reasons
+
+
+def away_of(supervisor: Supervisor) -> str:
+    """Why Kafka can't be reached, and what to do where it is not our own; empty: it is, or was not tried."""
+    for process in supervisor.processes:
+        for reason in process.reasons:
+            _, found, why = reason.partition(AWAY)
+            if found and why not in NOT_TRIED:
+                return why if supervisor.of("kafka") else f"{why}; {AWAY_ADVICE}"
+    return ""
 
 
 def kafka_of(supervisor: Supervisor) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from headrace.stack.arrivals import Arrival, Arrivals
 from headrace.stack.counters import Counters, Figures
 from headrace.stack.measures import Measures
 from headrace.stack.process import Supervised
+from headrace.stack.readiness import AWAY, away_of, reasons_of
 from headrace.stack.supervisor import Supervisor
 
 LOOK_SECONDS: Final = 1.0
@@ -94,10 +95,10 @@ class Screen:
                 told = True
                 self._say(f"ready in {time.monotonic() - self._began:.1f} s")
                 self._say_places()
-            reasons = [reason for one in supervisor.processes for reason in _trouble(one)]
-            trouble = "; ".join(reasons + self._remarks())
+            trouble = "; ".join(_trouble(supervisor) + self._remarks())
             late = time.monotonic() - said_at >= LINE_SECONDS
-            fell = told or any(one.restarts for one in supervisor.processes)
+            away = not self._places.own_kafka and away_of(supervisor)
+            fell = told or away or any(one.restarts for one in supervisor.processes)
             if trouble and ((fell and trouble != said) or late):
                 self._say(trouble)
                 said, said_at = trouble, time.monotonic()
@@ -163,7 +164,9 @@ class Screen:
         for role, place in where.items():
             running = supervisor.of(role)
             if role == "kafka" and not places.own_kafka:
-                table.add_row("", role, place, Text("not ours", style="dim"))
+                away = away_of(supervisor)
+                words = Text(away, style="yellow") if away else Text("not ours", style="dim")
+                table.add_row(Text("○", style="yellow") if away else "", role, place, words)
                 continue
             table.add_row(_lamp(running), role, place, self._words(role, running))
         table.add_row("", "admin", places.admin_url, Text("/readyz /metrics", style="dim"))
@@ -226,14 +229,14 @@ def _left_out(figures: Figures) -> dict[str, int]:
     return {"quarantined": figures.quarantined, "refused": figures.refused}
 
 
-def _trouble(process: Supervised) -> list[str]:
-    """What is worth a line: that it starts is not."""
-    return [reason for reason in process.reasons if not reason.endswith(": starting")]
+def _trouble(supervisor: Supervisor) -> list[str]:
+    """What is worth a line: that a process starts is not."""
+    return [reason for reason in reasons_of(supervisor) if not reason.endswith(": starting")]
 
 
 def _short(reason: str) -> str:
     """Why Kafka is away stands in its own line."""
-    return WAITS if reason.startswith("Kafka is away") else reason
+    return WAITS if reason.startswith(AWAY) else reason
 
 
 def _lamp(running: list[Supervised]) -> Text:
