@@ -18,6 +18,7 @@ import orjson
 import structlog
 import typer
 from rich.console import Console
+from rich.markup import escape  # help texts are markup: what is in brackets would be a style
 
 from headrace.errors import HeadraceError, SettingsError
 from headrace.spelling import command
@@ -35,7 +36,9 @@ Config = Annotated[Path | None, typer.Option("--config", help="a headrace.toml",
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", help="data directory of `headrace up` [default: ./headrace-data]", show_default=False
+        "--data",
+        help=escape("data directory of `headrace up` [default: ./headrace-data]"),
+        show_default=False,
     ),
 ]
 Lake = Annotated[
@@ -158,7 +161,7 @@ def tail(
 
 
 def show_source(
-    name: Annotated[str, typer.Argument(help="as in [sources.NAME]")],
+    name: Annotated[str, typer.Argument(help=escape("as in [sources.NAME]"))],
     sdk: Annotated[
         str | None,
         typer.Option("--sdk", help="only the text for this one, as segment-python", show_default=False),
