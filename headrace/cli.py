@@ -36,6 +36,9 @@ def check(file: Annotated[Path, typer.Argument(help="a headrace.toml")]) -> None
     """Read a configuration as the programs would, and say what it means."""
     settings = load(file)
     console = Console() if sys.stdout.isatty() else Console(width=PIPED_COLUMNS)
+    if not settings.sources:
+        words = "No source: nothing is accepted until there is a [sources.NAME] (`up` alone makes one, demo)."
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
     console.print(sources_table(settings), topics_table(settings))
     for words in differences(settings.sources):
         console.print(words, highlight=False, markup=False, soft_wrap=True)

@@ -22,6 +22,7 @@ from headrace.whereabouts import Whereabouts
 from ingest.ack_level import reached
 from ingest.settings import SourceSettings
 
+PORT_UNKNOWN: Final = "PORT"
 KEY_HIDDEN: Final = "YOUR_WRITE_KEY"
 DEMO: Final = "demo"  # the source and key of `headrace up` without a configuration: no secret
 HOSTS_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - not bound
@@ -149,7 +150,7 @@ def url_of(found: Whereabouts) -> str:
         return found.collector_url
     host = HOSTS_ANY.get(collector.host, collector.host)
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"{'https' if collector.tls_cert else 'http'}://{host}:{collector.port}"
+    return f"{'https' if collector.tls_cert else 'http'}://{host}:{collector.port or PORT_UNKNOWN}"
 
 
 def source_of(found: Whereabouts, name: str) -> SourceSettings:
@@ -175,6 +176,8 @@ def notes(source: SourceSettings, key: str, url: str, watch: str) -> Iterator[st
     """What a developer should know about this source; `watch`: the command that shows what arrives."""
     if key == KEY_HIDDEN:
         yield f"{KEY_HIDDEN}: one of the source's {len(source.write_keys)} keys; --keys prints it"
+    if urlsplit(url).netloc.endswith(f":{PORT_UNKNOWN}"):
+        yield f"{PORT_UNKNOWN}: port = 0 lets the collector choose at its start; --url names its choice"
     if source.origins != ("*",):
         yield f"pages may post from {', '.join(source.origins)} only"
     for path, target in source.paths.items():

@@ -15,12 +15,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from _native.record import TOPIC_QUARANTINE
 from headrace.errors import SettingsError
+from headrace.settings_faults import explained, near
 from ingest import settings as door
 from ingest.settings import Name
 from sink import settings as landing
 
 PREFIX = "HEADRACE__"
-SHOWN_CHARS_MAX = 80  # of a bad value in a message
 
 
 class KafkaSettings(door.ProduceSettings):
@@ -135,7 +135,8 @@ def load(path: Path | None) -> Settings:
     try:
         return Settings(**table)
     except ValidationError as error:
-        raise SettingsError("config_invalid", explained(error, path)) from error
+        told = explained(error, Settings, str(path or "environment"))
+        raise SettingsError("config_invalid", told) from error
 
 
 def refuse_unknown_variables() -> None:
@@ -146,23 +147,5 @@ def refuse_unknown_variables() -> None:
         words = name.upper().removeprefix(PREFIX).lower().split("__")
         field = Settings.model_fields.get(words[0])
         if field is None:
-            known = ", ".join(sorted(Settings.model_fields))
-            raise SettingsError(
-                "config_invalid", f"variable {name}: no table {words[0]!r}; expected one of {known}"
-            )
-
-
-def explained(error: ValidationError, path: Path | None) -> str:
-    """One line a fault: key, what came, what was expected. A secret's value is never shown."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(str(word) for word in fault["loc"])
-        secret = any(word in key for word in ("write_keys", "password"))
-        shown = "(not shown)" if secret else repr(fault["input"])[:SHOWN_CHARS_MAX]
-        lines.append(f"{key} = {shown}: {unknown_or(fault)}")
-    return f"{path or 'environment'}: " + "; ".join(lines)
-
-
-def unknown_or(fault: Any) -> str:
-    """The expectation in words."""
-    return "no such key" if fault["type"] == "extra_forbidden" else str(fault["msg"])
+            meant = near(words[0], Settings.model_fields)
+            raise SettingsError("config_invalid", f"variable {name}: no table {words[0]!r}; {meant}")

@@ -66,6 +66,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert "collector.prot" in got.stderr
 
 
+def test_a_file_without_sources_is_valid_and_accepts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "headrace.toml"
+    path.write_text("[collector]\nport = 1\n")
+    got = headrace("sources", "check", str(path))
+    assert got.returncode == 0
+    assert "nothing is accepted" in got.stdout
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     got = headrace("sources", "check", str(tmp_path / "none.toml"))
     assert got.returncode == 2

@@ -142,6 +142,16 @@ def test_the_address_is_one_that_a_client_can_use(config: Path, tmp_path: Path) 
     assert "http://127.0.0.1:9090" in headrace("sources", "show", "open", "--config", str(config)).stdout
 
 
+def test_a_port_that_is_chosen_at_the_start_is_said_to_be(config: Path) -> None:
+    config.write_text("[collector]\nport = 0\n[sources.web]\n")
+    got = headrace("sources", "show", "web", "--config", str(config))
+    assert "port = 0 lets the collector choose at its start" in got.stdout
+    assert "http://127.0.0.1:PORT/events" in got.stdout
+    named = ["--url", "http://127.0.0.1:4711"]
+    got = headrace("sources", "show", "web", "--config", str(config), *named)
+    assert "PORT" not in got.stdout
+
+
 def test_one_recipe_alone_is_nothing_but_its_text() -> None:
     got = headrace("sources", "show", "demo", "--sdk", "segment-python")
     assert got.stdout == filled(BY_NAME["segment-python"], "http://127.0.0.1:8080", "demo", "demo")

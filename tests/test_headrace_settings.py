@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from headrace.errors import SettingsError
 from headrace.settings import Settings, TopicSettings, load
+from headrace.settings_faults import EXPECTED
 from ingest.settings import SourceSettings
 from sink.settings import ColumnSettings
 
@@ -60,8 +61,15 @@ def test_a_variable_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[collector]\nprot = 1\n", "collector.prot = 1: no such key"),
-        ("[collektor]\nport = 1\n", "collektor"),
+        ("[collector]\nprot = 1\n", "collector.prot = 1: no such key; did you mean port?"),
+        ("[collektor]\nport = 1\n", "collektor: no such key; did you mean collector?"),
+        ("[spool]\nzzz = 1\n", "spool.zzz = 1: no such key; expected one of bytes_max, dir"),
+        ("[sources.web.limits]\nbody_max = 1\n", "did you mean body_bytes_max?"),
+        ("[topics.t.columns.a]\npath='$.a'\ntype='int64'\ntipe=1\n", "did you mean type?"),
+        ("[topics.t.columns.a]\npath='$.a'\n", "topics.t.columns.a.type: is missing"),
+        ("[topics.t.columns.a]\npath='a'\ntype='int64'\n", "expected a path such as $.properties.price"),
+        ("[sources.'a b']\n", "sources.a b: the name: expected 1 to 200 letters"),
+        ("[sources]\nweb = 3\n", "sources.web = 3: expected a table"),
         ("[collector]\nport = 65536\n", "less than or equal to 65535"),
         ("[limits]\nheader_seconds_max = 30\n", "less than 30"),
         ("[limits]\nbody_seconds_max = 60\n", "less than 60"),
@@ -77,6 +85,31 @@ def test_what_is_wrong_stops_the_start_and_is_named(tmp_path: Path, text: str, s
     assert says in str(caught.value)
 
 
+def test_several_mistakes_stand_on_lines_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(written(tmp_path, "[collector]\nprot = 1\nport = 70000\n"))
+    first, *lines = str(caught.value).splitlines()
+    assert first.endswith("headrace.toml: 2 mistakes")
+    assert [line.split()[0] for line in lines] == ["collector.port", "collector.prot"]
+
+
+def test_every_pattern_of_the_settings_has_words() -> None:
+    patterns: set[str] = set()
+
+    def look(part: object) -> None:
+        if isinstance(part, dict):
+            patterns.update(part["pattern"] for _ in "x" if isinstance(part.get("pattern"), str))
+            patterns.update(part.get("patternProperties", ()))
+            for inner in part.values():
+                look(inner)
+        elif isinstance(part, list):
+            for inner in part:
+                look(inner)
+
+    look(Settings.model_json_schema())
+    assert patterns == set(EXPECTED)
+
+
 @pytest.mark.parametrize(("key", "good"), [("header_seconds_max", 29.9), ("body_seconds_max", 59.9)])
 def test_the_inner_side_of_a_bound_is_taken(tmp_path: Path, key: str, good: float) -> None:
     settings = load(written(tmp_path, f"[limits]\n{key} = {good}\n"))
@@ -87,6 +120,9 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load(written(tmp_path, "[sources.web]\nwrite_keys = 'hush-hush'\n"))
     assert "hush-hush" not in str(caught.value)
+    with pytest.raises(SettingsError, match="in one source only") as caught:
+        load(written(tmp_path, "[sources.a]\nwrite_keys = ['hush']\n[sources.b]\nwrite_keys = ['hush']\n"))
+    assert "hush" not in str(caught.value)
     assert "hush" not in repr(load(written(tmp_path, "[sources.web]\nwrite_keys = ['hush-hush']\n")))
 
 

@@ -220,7 +220,7 @@ def test_ctrl_c_is_the_supervisors_and_does_not_touch_a_worker(kafka: str, tmp_p
 
 def test_a_worker_without_any_kafka_stops_on_sigterm(tmp_path: Path) -> None:
     with listening() as listener, working("127.0.0.1:1", "events", listener, tmp_path) as worker:
-        line = worker.until(lambda line: "connecting" in line["kafka"]["reason"], "a reason")
+        line = worker.until(lambda line: "127.0.0.1:1" in line["kafka"]["reason"], "a reason")
         assert not line["ready"]
         assert "127.0.0.1:1" in line["kafka"]["reason"]
         started = time.monotonic()
