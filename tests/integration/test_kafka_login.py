@@ -1,24 +1,30 @@
-"""Kafka with TLS and SCRAM: the collector produces through the options of [kafka]; refusals have words."""
+"""Kafka with TLS and SCRAM: both programs work through the options of [kafka]; refusals have words."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 import trustme
 from kafka_stand import KafkaStand, records, topic_made
 from produce_stand import MIB, producing
 from pydantic import SecretStr
+from stack_stand import HEADRACE, ask, free_port, until
 
 from headrace.kafka_client import client_options
-from headrace.settings import KafkaSettings
+from headrace.settings import KafkaSettings, load
 from headrace.stack.broker_files import Secure
 from ingest import topics
 from ingest.produce import Producer
 from ingest.settings import TopicSettings
 
+READY_SECONDS = 60
 USER, PASSWORD = "headrace", "correct horse battery staple"
 
 
@@ -113,3 +119,78 @@ def test_a_refused_login_or_certificate_is_a_kafka_that_is_down_with_the_reason(
     expected = "certificate" if wrong == "authority" else "uthentication"
     assert expected in reason
     assert PASSWORD not in reason
+
+
+def config_of(stand: KafkaStand, cafile: Path, lake: Path) -> str:
+    assert stand.broker is not None
+    return f"""
+[collector]
+port = {free_port()}
+admin_port = {free_port()}
+[kafka]
+bootstrap_servers = "127.0.0.1:{stand.broker.ports.secure}"
+security_protocol = "SASL_SSL"
+sasl_mechanism = "SCRAM-SHA-512"
+sasl_username = "{USER}"
+ssl_cafile = "{cafile}"
+[lake]
+url = "file://{lake}"
+[sink]
+group = "secured-sink"
+admin_port = {free_port()}
+[sources.web]
+write_keys = ["k"]
+topic = "secured-events"
+[topics.secured-events]
+partitions = 2
+roll_seconds = 1
+"""
+
+
+def test_collect_and_sink_work_through_tls_and_a_login(
+    secure_kafka: KafkaStand, authority: trustme.CA, tmp_path: Path
+) -> None:
+    cafile, config, lake = tmp_path / "ca.pem", tmp_path / "headrace.toml", tmp_path / "lake"
+    authority.cert_pem.write_to_path(str(cafile))
+    config.write_text(config_of(secure_kafka, cafile, lake))
+    settings = load(config)
+    environment = {**os.environ, "HEADRACE__KAFKA__SASL_PASSWORD": PASSWORD}
+    running = []
+    try:
+        for command in ("collect", "sink"):
+            with (tmp_path / f"{command}.log").open("wb") as log:
+                words = [*HEADRACE, command, "--config", str(config)]
+                running.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
+
+        def told(command: str) -> str:
+            return (tmp_path / f"{command}.log").read_text()[-3000:]
+
+        def ready(port: int) -> bool:
+            assert all(one.poll() is None for one in running), told("collect") + told("sink")
+            try:
+                return ask(f"http://127.0.0.1:{port}", "GET", "/readyz")[0] == 200
+            except OSError:
+                return False
+
+        until(lambda: ready(settings.collector.admin_port), READY_SECONDS, "the collector is ready")
+        until(lambda: ready(settings.sink.admin_port), READY_SECONDS, "the sink is ready")
+        url = f"http://127.0.0.1:{settings.collector.port}"
+        headers = {"authorization": "Bearer k", "content-type": "application/json"}
+        status, answered, _ = ask(url, "POST", "/events", b'{"type":"hello","id":"s-1"}', headers)
+        assert (status, answered["headrace-ack"]) == (204, "kafka")
+
+        def landed() -> list[dict[str, object]]:
+            files = sorted(lake.glob("secured-events/date=*/hour=*/*.parquet"))
+            return [row for file in files for row in parquet.ParquetFile(file).read().to_pylist()]
+
+        until(landed, READY_SECONDS, "the event is in the lake")
+        assert [(row["event_id"], row["source"], row["ack"]) for row in landed()] == [("s-1", "web", "kafka")]
+        for one in running:
+            one.send_signal(signal.SIGTERM)
+        assert [one.wait(30) for one in running] == [0, 0], told("collect") + told("sink")
+        assert PASSWORD not in told("collect") + told("sink")
+    finally:
+        for one in running:
+            if one.poll() is None:
+                one.kill()
+                one.wait(10)
