@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from ingest.errors import RETRY_SECONDS, Situation
-from ingest.exchange import Answer, Headers
+from ingest.exchange import Answer, Headers, Prepared
 
 JSON: Final = b"application/json"
 GIF: Final = b"image/gif"
@@ -90,14 +90,14 @@ class Column:
         self.replies: Mapping[Situation, Reply] = {**common, **replies}
         accepted = self.replies[Situation.ACCEPTED]
         self.constant = not callable(accepted.body)
-        self._accepted: dict[bytes, Answer] = {}
+        self._accepted: dict[bytes, Prepared] = {}
         if self.constant:
-            self._accepted = {ack: self._of(accepted, Facts(), ack, pixel=False) for ack in LEVELS}
+            self._accepted = {ack: Prepared(*self._of(accepted, Facts(), ack, pixel=False)) for ack in LEVELS}
 
     def accepted(self, ack: bytes, cors: Headers) -> Answer:
-        """Success at an ack level where the body is `constant`: the hot path, made once."""
-        status, headers, body = self._accepted[ack]
-        return Answer(status, [*headers, *cors], body)
+        """Success at an ack level where the body is `constant`: the hot path, made once. Do not change it."""
+        answer = self._accepted[ack]
+        return Answer(answer.status, [*answer.headers, *cors], answer.body) if cors else answer
 
     def answer(
         self,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ingest.errors import ProduceError
+from ingest.outcome import Outcome
 
 KafkaPartition = tuple[str, int]  # topic, index
 
@@ -38,14 +39,6 @@ class Outlet(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Waiter:
-    """One request: done when all batches that it touched are."""
-
-    future: asyncio.Future[None]
-    left: int
-
-
-@dataclass(slots=True, eq=False)
 class Entry:
     """One batch on its way: whose records it holds, and the bytes that it counts as pending."""
 
@@ -53,7 +46,7 @@ class Entry:
     where: KafkaPartition
     bytes_max: int
     pending_bytes: int = 0
-    waiters: list[Waiter] = field(default_factory=list)
+    waiters: list[Outcome] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)

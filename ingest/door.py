@@ -7,7 +7,6 @@ errors into answers.
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,6 +26,7 @@ from ingest.exchange import Answer, Exchange, Incoming
 from ingest.explanation import explain, explain_one, explain_refusal, wants_explanation
 from ingest.intake import Intake
 from ingest.lobby import Lobby
+from ingest.outcome import Outcome
 from ingest.packing import Outgoing, Packed, Packing
 from ingest.routes import Hit, Routes
 from ingest.settings import IngestSettings
@@ -46,7 +46,7 @@ class Waiting(NamedTuple):
 
     exchange: Exchange
     packed: Packed
-    outcome: asyncio.Future[None]
+    outcome: Outcome
 
 
 class Door:
@@ -73,6 +73,10 @@ class Door:
         self._packing = Packing(rounds, Stamper(boot, Proxies(settings.collector.trusted_proxies)))
         self._lobby = Lobby(self._routes, self._admission)
         self._counts = Counts()
+        self.entrances: dict[bytes, tuple[str, int]] = {
+            path.encode(): (path, self.body_bytes_max("POST", path)) for path in self._routes.fixed("POST")
+        }
+        """Paths of events as they stand in a request: the path, and what `body_bytes_max` says of it."""
 
     async def answer(self, incoming: Incoming) -> Answer:
         """Take a request to its answer; raises nothing. Waits for the outcome of its batches alone."""

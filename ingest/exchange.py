@@ -21,7 +21,8 @@ SHOWN_CHARS_MAX: Final = 200  # of a host or path in a message
 class Incoming(NamedTuple):
     """A request whose body is whole. Header names in lower case; `path` percent-decoded, without the query.
 
-    `body` as it came, still compressed; `peer` the address of the other end, "" where there is none.
+    `body` as it came, still compressed; `peer` the address of the other end, "" where there is none; `named`
+    the headers by name, of a repeated one the last value, where whoever read them has them so.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Incoming(NamedTuple):
     headers: Headers
     body: bytes
     peer: str
+    named: dict[bytes, bytes] | None = None
 
 
 class Answer(NamedTuple):
@@ -38,6 +40,14 @@ class Answer(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+
+
+class Prepared(Answer):
+    """An answer that is given again and again: its bytes are kept as long as the server adds the same."""
+
+    written: bytes
+    beside: object = None
+    """The server's own headers, as an object, with which `written` was made."""
 
 
 class Exchange:
@@ -61,7 +71,8 @@ class Exchange:
 
     def __init__(self, incoming: Incoming, received_us: int) -> None:
         self.incoming = incoming
-        self.headers: dict[bytes, bytes] = dict(incoming.headers)
+        named = incoming.named
+        self.headers: dict[bytes, bytes] = dict(incoming.headers) if named is None else named
         self.query = incoming.query
         self.body = incoming.body  # the latest form: as it came, plain, JSON text
         self.origin = self.headers.get(b"origin", b"")

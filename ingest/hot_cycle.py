@@ -12,10 +12,17 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ingest.answers import CLOSE
 from ingest.door import Waiting
-from ingest.exchange import Answer, Incoming
+from ingest.exchange import Answer, Headers, Incoming, Prepared
 
 if TYPE_CHECKING:
-    from ingest.protocol import HotProtocol
+    from ingest.parsed_protocol import ParsedProtocol
+
+
+class _NoEvent(asyncio.Event):
+    """uvicorn sets the event of a cycle whose connection is lost; here nobody waits for it."""
+
+    def set(self) -> None:
+        return
 
 
 class HotCycle:
@@ -27,7 +34,6 @@ class HotCycle:
         "disconnected",
         "incoming",
         "keep_alive",
-        "message_event",
         "protocol",
         "refused",
         "response_complete",
@@ -36,30 +42,38 @@ class HotCycle:
         "waiting",
         "whole",
     )
+    message_event = _NoEvent()
 
     def __init__(
-        self, protocol: HotProtocol, incoming: Incoming, bytes_max: int, *, keep_alive: bool
+        self,
+        protocol: ParsedProtocol,
+        incoming: Incoming,
+        bytes_max: int,
+        *,
+        keep_alive: bool,
+        whole: bool = False,
     ) -> None:
+        """`whole`: the body stands in `incoming`; else it comes in `chunks`."""
         self.protocol = protocol
         self.incoming = incoming
         self.bytes_max = bytes_max
         self.keep_alive = keep_alive
-        self.turn = False  # no request before it on this connection is still to be answered
-        self.whole = False
+        self.turn = whole  # no request before it on this connection is still to be answered
+        self.whole = whole
         self.refused: Answer | None = None
         self.waiting: Waiting | None = None
         self.chunks: list[bytes] = []
         self.size = 0
         self.disconnected = False
         self.response_complete = False
-        self.message_event = _NO_EVENT
 
     def start(self) -> None:
         """Answer it, at once or when the outcome of its events is known; no task is made for it."""
-        chunks = self.chunks
-        self.forget()
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        begun = self.protocol.door.begin(self.incoming._replace(body=body))
+        if chunks := self.chunks:
+            self.forget()
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self.incoming = self.incoming._replace(body=body)
+        begun = self.protocol.door.begin(self.incoming)
         if isinstance(begun, Answer):
             self.write(begun)
         else:
@@ -80,25 +94,26 @@ class HotCycle:
         if self.disconnected or self.response_complete:
             return
         self.response_complete = True
-        lines = [STATUS_LINE[answer.status]]
-        for name, value in (*self.protocol.server_state.default_headers, *answer.headers):
-            lines += (name, b": ", value, b"\r\n")
-        if CLOSE in answer.headers:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", answer.body)
-        self.protocol.transport.write(b"".join(lines))
-        if not self.keep_alive:
-            self.protocol.linger()
-        self.protocol.on_response_complete()
+        protocol = self.protocol
+        beside = protocol.server_state.default_headers
+        if self.keep_alive and isinstance(answer, Prepared):
+            if answer.beside is not beside:  # the date is another one
+                answer.written, answer.beside = bytes_of(answer, beside), beside
+            protocol.transport.write(answer.written)
+        else:
+            self.keep_alive = self.keep_alive and CLOSE not in answer.headers
+            protocol.transport.write(bytes_of(answer, beside, close=not self.keep_alive))
+            if not self.keep_alive:
+                protocol.linger()
+        protocol.on_response_complete()
 
 
-class _NoEvent(asyncio.Event):
-    """uvicorn sets the event of a cycle whose connection is lost; here nobody waits for it."""
-
-    def set(self) -> None:
-        return
-
-
-_NO_EVENT = _NoEvent()
+def bytes_of(answer: Answer, beside: Headers, *, close: bool = False) -> bytes:
+    """An answer as uvicorn writes it, with the server's own headers before those of the answer."""
+    lines = [STATUS_LINE[answer.status]]
+    for name, value in (*beside, *answer.headers):
+        lines += (name, b": ", value, b"\r\n")
+    if close and CLOSE not in answer.headers:
+        lines.append(b"connection: close\r\n")
+    lines += (b"\r\n", answer.body)
+    return b"".join(lines)

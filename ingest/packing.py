@@ -6,7 +6,6 @@ between, so the numbers of one boot id are gapless over all topics.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -18,6 +17,7 @@ from ingest.answers import REASON_TEXTS
 from ingest.dialects import Dialect
 from ingest.errors import Refusal, Situation
 from ingest.exchange import Exchange
+from ingest.outcome import Outcome
 from ingest.quarantine import left_out_records, whole_record
 from ingest.stamp import Stamper
 
@@ -30,7 +30,7 @@ class Outgoing(Protocol):
 
     def batches(self, topic: str) -> Batches: ...
     def room(self, size: int) -> bool: ...
-    def outcome(self, touched: Iterable[Any]) -> asyncio.Future[None]: ...
+    def outcome(self, touched: Iterable[Any]) -> Outcome: ...
 
 
 class Packed(NamedTuple):

@@ -24,8 +24,9 @@ from contextlib import suppress
 import structlog
 
 from ingest import metrics
-from ingest.broker_rounds import Batch, BrokerRounds, Entry, KafkaPartition, Outlet, Round, Waiter
+from ingest.broker_rounds import Batch, BrokerRounds, Entry, KafkaPartition, Outlet, Round
 from ingest.errors import ProduceError
+from ingest.outcome import Outcome
 
 ROUND_BYTES_MAX = (
     32 * 1024 * 1024
@@ -71,6 +72,8 @@ class Rounds:
         self._entries: dict[Batch, Entry] = {}
         self._homes: dict[KafkaPartition, BrokerRounds] = {}
         self._brokers: dict[int, BrokerRounds] = {}
+        self._topics: dict[str, TopicBatches] = {}
+        self._done: list[Outcome] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._empty = asyncio.Event()
         self._empty.set()
@@ -84,8 +87,10 @@ class Rounds:
                 await asyncio.Event().wait()
         finally:
             self._tasks = None
+            self._current.clear()
             for entry in list(self._entries.values()):
                 self._settle(entry, ProduceError("outcome_unknown", "the collector stopped", retriable=True))
+            self._tell()
 
     def batches(self, topic: str) -> TopicBatches:
         """The open batches of a topic. Raises ProduceError where nothing can be accepted for it now."""
@@ -95,7 +100,11 @@ class Rounds:
             raise refusal
         if not (partitions := self._outlet.partition_count(topic)):
             raise ProduceError("topic_unusable", f"topic {topic} is missing or unusable", retriable=True)
-        return TopicBatches(self, topic, partitions)
+        batches = self._topics.get(topic)
+        if batches is None:
+            batches = self._topics[topic] = TopicBatches(self, topic, partitions)
+        batches.partitions = partitions  # their number may grow
+        return batches
 
     def room(self, size: int) -> bool:
         """Whether `size` more bytes may be taken now; false means refuse at once."""
@@ -116,20 +125,18 @@ class Rounds:
         home.filled.set()
         return entry.batch
 
-    def outcome(self, touched: Iterable[Batch]) -> asyncio.Future[None]:
+    def outcome(self, touched: Iterable[Batch]) -> Outcome:
         """Done when every touched batch is in the log, failed with ProduceError as soon as one is not.
 
-        Call it before anything suspends after packing. Resolves within produce_timeout_seconds.
+        Call it before anything suspends after packing. It is known within produce_timeout_seconds.
         """
-        waiter = Waiter(asyncio.get_running_loop().create_future(), 0)
-        for batch in dict.fromkeys(touched):
+        batches = dict.fromkeys(touched)
+        outcome = Outcome(len(batches))
+        for batch in batches:
             entry = self._entries[batch]
-            entry.waiters.append(waiter)
-            waiter.left += 1
+            entry.waiters.append(outcome)
             self._count(entry)
-        if not waiter.left:
-            waiter.future.set_result(None)
-        return waiter.future
+        return outcome
 
     async def flush(self, seconds: float) -> int:
         """Take nothing more, wait until all is settled. Returns how many records are not, after `seconds`."""
@@ -169,6 +176,7 @@ class Rounds:
             home.out = self._take(home)
             try:
                 await self._deliver(home.out)
+                self._tell()
             finally:
                 if home.out.timer is not None:
                     home.out.timer.cancel()
@@ -191,6 +199,7 @@ class Rounds:
         if not oldest.entries:
             self._drop(home, oldest)
         out.timer = loop.call_at(out.deadline, self._give_up, out)
+        metrics.PENDING_BYTES.set(self.pending_bytes)
         return out
 
     async def _deliver(self, out: Round) -> None:
@@ -217,18 +226,11 @@ class Rounds:
             self._settle(out.entries[where], outcomes[where])
 
     def _settle(self, entry: Entry, error: ProduceError | None) -> None:
+        """A batch is in the log, or not. Who is told of it answers at once, so `_tell` comes last."""
         if self._entries.pop(entry.batch, None) is None:
             return
         self.pending_bytes -= entry.pending_bytes
-        metrics.PENDING_BYTES.set(self.pending_bytes)
-        for waiter in entry.waiters:
-            waiter.left -= 1
-            if waiter.future.done():
-                continue
-            if error is not None:
-                waiter.future.set_exception(ProduceError(error.code, str(error), retriable=error.retriable))
-            elif not waiter.left:
-                waiter.future.set_result(None)
+        self._done += [outcome for outcome in entry.waiters if outcome.settle(error)]
         if not self._entries:
             self._empty.set()
 
@@ -237,7 +239,13 @@ class Rounds:
         size = entry.batch.size()
         self.pending_bytes += size - entry.pending_bytes
         entry.pending_bytes = size
+
+    def _tell(self) -> None:
+        """Let the requests go on whose outcome is known, once all that belongs to it is settled."""
         metrics.PENDING_BYTES.set(self.pending_bytes)
+        done, self._done = self._done, []
+        for outcome in done:
+            outcome.tell()
 
     def _expire(self, home: BrokerRounds, round_: Round) -> None:
         """A round that nobody took in time is withdrawn: nothing of it went out."""
@@ -248,14 +256,15 @@ class Rounds:
             if self._current.get(where) is entry:
                 del self._current[where]
             self._settle(entry, ProduceError("produce_timeout", text, retriable=True))
+        self._tell()
 
     def _give_up(self, out: Round) -> None:
         """A round that is out too long can't be withdrawn: its requests learn that nobody knows."""
         text = f"Kafka did not answer within {self._timeout_seconds} s; it may or may not have the events"
+        error = ProduceError("outcome_unknown", text, retriable=True)
         for entry in out.entries.values():
-            for waiter in entry.waiters:
-                if not waiter.future.done():
-                    waiter.future.set_exception(ProduceError("outcome_unknown", text, retriable=True))
+            self._done += [outcome for outcome in entry.waiters if outcome.settle(error)]
+        self._tell()
 
     def _drop(self, home: BrokerRounds, round_: Round) -> None:
         if round_.timer is not None:

@@ -54,6 +54,10 @@ class Routes:
         found = self._fixed.get((method, path))
         return self._sought(method, path) if found is None else found
 
+    def fixed(self, method: str) -> dict[str, tuple[Hit, ...]]:
+        """All paths of a method that are written without `{name}`, and their routes."""
+        return {path: hits for (its, path), hits in self._fixed.items() if its == method}
+
     def methods(self, path: str) -> set[str]:
         """The methods that a path has."""
         return {method for method in ("GET", "POST") if self.get(method, path)}
