@@ -13,8 +13,17 @@ run: setup
 
 setup: $(BUILT)
 
-.venv/.locked: requirements.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+# A folder that was left half-way, or whose Python is gone, is made anew: what has no pip that can be imported.
+SOUND := $(BIN)/python -c 'import pip' >/dev/null 2>&1
+ANEW := $(shell $(SOUND) || echo anew)
+.PHONY: anew
+anew:
+
+.venv/.locked: requirements.lock $(ANEW)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Needed: Python 3.11 or newer; '$(PYTHON)' says: $$($(PYTHON) -V 2>&1)." \
+			"Another one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(SOUND) || $(PYTHON) -m venv --clear .venv
 	@if command -v uv >/dev/null 2>&1; then \
 		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; \
 	else \
