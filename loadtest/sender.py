@@ -116,7 +116,7 @@ class Sender(Generic[R]):
         self._began = loop.time()
         self._next = next(self._due, None)
         self._pump()
-        reconnecting = loop.create_task(self._reconnect())
+        reconnecting = loop.create_task(self._reconnect())  # style: cancelled below, whatever happens
         ending = loop.call_later(seconds, self._end)
         try:
             async with asyncio.timeout(seconds + DRAIN_SECONDS_MAX):

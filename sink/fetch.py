@@ -88,7 +88,8 @@ class Fetcher:
         # One that has just moved may still be in a request to its old leader, and then comes twice: whoever
         # decodes it passes over what lies before the position.
         for node in wanted.keys() - self._under_way.keys():
-            self._under_way[node] = asyncio.create_task(self._ask(node, wanted[node]))
+            question = self._ask(node, wanted[node])
+            self._under_way[node] = asyncio.create_task(question)  # style: outlives a call; ends in close()
         if not self._under_way:
             await self._kafka.refresh()
             told = f"{self._topic}: Kafka partitions {sorted(leaderless)} have no leader"

@@ -248,7 +248,7 @@ class Landing:
             return
         self._commit_began = time.monotonic()
         self.progress.leave()
-        self._commit = asyncio.create_task(self.lane.commit(topic_id))
+        self._commit = asyncio.create_task(self.lane.commit(topic_id))  # style: awaited by _finish_commit
         await asyncio.sleep(0)  # its rows leave the open generation before anything more is fed
 
     async def _finish_commit(self) -> None:

@@ -101,7 +101,7 @@ class Program:
         """Land until SIGTERM, then stop in order. Gives what a person must see to first, else None."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         log.info("sink_started", pid=os.getpid(), lake=self._store.url, topics=sorted(self._settings.tables))
-        telling = asyncio.create_task(self._tell())
+        telling = asyncio.create_task(self._tell())  # style: cancelled below, whatever happens
         try:
             if await self._open():
                 await self._land()

