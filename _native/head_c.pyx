@@ -64,7 +64,9 @@ cdef int prepare() except -1:
 prepare()
 
 
-cdef inline Py_ssize_t run_end(const unsigned char *data, Py_ssize_t at, Py_ssize_t size, int kind) noexcept nogil:
+cdef inline Py_ssize_t run_end(
+    const unsigned char *data, Py_ssize_t at, Py_ssize_t size, int kind
+) noexcept nogil:
     """The first place from `at` on whose byte is not of this class."""
     while at < size and classes[data[at]] & kind:
         at += 1

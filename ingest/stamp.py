@@ -10,10 +10,10 @@ from binascii import Error as Base64Error
 from functools import lru_cache
 from typing import Final
 
+from _native.client_time import parse_us
 from _native.pack import Stamp
 from _native.record import CONTENT_JSON, Flags
 from _native.scan import OBJECT, Scan, text
-from _native.timestamp import parse_us
 from ingest.address import Proxies, shown
 from ingest.exchange import Exchange, parameter
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from _native import client_time, timestamp
 from _native.timestamp import MAX_US, MIN_US, parse_us, rfc3339
 
 NOON_US = int(datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC).timestamp()) * 1_000_000
@@ -93,3 +94,11 @@ def test_there_and_back(at_us: int) -> None:
 def test_any_bytes_give_a_time_or_none(text: bytes) -> None:
     at_us = parse_us(text)
     assert at_us is None or MIN_US <= at_us < MAX_US
+
+
+LOOSE = st.from_regex(rb"[ \t]?-?\d{1,22}([-:.,TtZz+ eE]\d{0,7}){0,8}[Zz ]?", fullmatch=True)
+
+
+@given(st.one_of(st.binary(max_size=70), LOOSE, st.datetimes().map(lambda at: at.isoformat().encode())))
+def test_the_twin_reads_the_same(text: bytes) -> None:
+    assert client_time.parse_us(text) == timestamp.parse_us(text)
