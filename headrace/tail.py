@@ -30,7 +30,7 @@ WORDS: Final[dict[Flags, str]] = {  # what a person should notice; the others ar
     Flags.TIME_SUSPECT: "clock may be wrong",
     Flags.TIME_UNREADABLE: "time not readable",
     Flags.FIELD_CUT: "long field cut",
-    Flags.CONVERTED: "made from a form",
+    Flags.CONVERTED: "made from query or form",
     Flags.REPAIRED: "text repaired",
     Flags.REDACTED: "redacted",
     Flags.REPEAT: "seen before",

@@ -147,7 +147,8 @@ class Membership:
         """The group is about to be arranged anew; it waits for us."""
         if consumer is not self._consumer or self.state != "member":
             return
-        self._unseat("the group is being arranged anew")
+        log.info("group_rearranged", group=self._group)  # nothing is lost: what goes is flushed before
+        self.state, self.reason = "joining", "the group is being arranged anew"
         try:
             async with asyncio.timeout(FLUSH_SECONDS_MAX):
                 await self._flush()

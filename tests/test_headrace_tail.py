@@ -122,3 +122,8 @@ def test_no_record_is_too_strange(
 def test_a_long_name_does_not_make_a_long_line() -> None:
     text = line(understand(record(ours(hr_name=b"n" * FIELD_BYTES_MAX, hr_source=b"s" * 300)))).plain
     assert len(text) <= 100
+
+
+def test_a_query_string_is_not_called_a_form() -> None:
+    seen = understand(record(ours(Flags.KEY_IS_USER | Flags.CONVERTED)))
+    assert seen.notes == ("made from query or form",)

@@ -267,4 +267,8 @@ def test_the_newest_rows_come_from_the_newest_files_of_the_hour(tmp_path: Path) 
     arrivals = Arrivals(f"file://{tmp_path}/the%20lake", ("events", "none"))
     assert [(row.name, row.who) for row in arrivals.newest(now, 2)] == [("two", "a"), ("three", "u")]
     assert arrivals.newest(now + timedelta(hours=1), 2) == []
+    nameless = table(["four"], now + timedelta(minutes=2)).drop_columns(["event_type", "event_name"])
+    told = nameless.append_column("source", pa.array(["web"])).append_column("event_id", pa.array(["id-4"]))
+    parquet.write_table(told, folder / "4.parquet")
+    assert [(row.type, row.name) for row in arrivals.newest(now, 2)] == [("track", "three"), ("web", "id-4")]
     assert Arrivals("s3://bucket", ("events",)).newest(now, 2) == []

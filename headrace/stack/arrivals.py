@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-COLUMNS: Final = ("received_at", "event_type", "event_name", "user_id", "anonymous_id")
+COLUMNS: Final = (
+    "received_at", "event_type", "event_name", "user_id", "anonymous_id", "event_id", "source"
+)  # fmt: skip
 FILES_MAX: Final = 5  # that are opened for one look
 
 
 class Arrival(NamedTuple):
-    """One landed row, as far as the screen shows it."""
+    """One landed row, as far as the screen shows it; without type and name it is known by source and id."""
 
     received_at: datetime
     topic: str
@@ -66,10 +68,11 @@ def _rows(path: Path, topic: str, count: int) -> Iterator[Arrival]:
         groups = file.num_row_groups
         table = file.read_row_group(groups - 1, columns=list(COLUMNS)) if groups else None
     for row in [] if table is None else table.slice(max(0, table.num_rows - count)).to_pylist():
-        yield Arrival(
-            row["received_at"], topic, _text(row["event_type"]), _text(row["event_name"]),
-            _text(row["user_id"]) or _text(row["anonymous_id"]),
-        )  # fmt: skip
+        told = {name: _text(row.get(name)) for name in COLUMNS[1:]}
+        type_, name = told["event_type"], told["event_name"]
+        if not type_ and not name:
+            type_, name = told["source"], told["event_id"]
+        yield Arrival(row["received_at"], topic, type_, name, told["user_id"] or told["anonymous_id"])
 
 
 def _text(value: Any) -> str:
