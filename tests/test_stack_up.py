@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -26,7 +27,7 @@ from headrace.stack.filling import ROLL_SECONDS, Options, demo_key, fill
 from headrace.stack.measures import Measures
 from headrace.stack.ports import listener
 from headrace.stack.screen import Places, Screen
-from headrace.stack.up import remarks
+from headrace.stack.up import _places, remarks
 
 DATA = Path("/data dir")
 
@@ -231,6 +232,20 @@ def test_a_kafka_of_others_that_is_away_is_shown_with_what_to_do(tmp_path: Path)
     shown = picture.file.getvalue()  # type: ignore[attr-defined]
     assert shown.count("nothing listens on k:9092") == 1
     assert "not ours" not in shown
+
+
+def test_what_up_prints_to_copy_names_the_program_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    options = Options(data=Path("my data"))
+    settings = fill(load(None), options, DATA)
+    with listener("127.0.0.1", 0, "") as door:
+        places = _places(settings, options, DataDir(tmp_path), door, door, own_kafka=True)
+    program, *words = shlex.split(places.query)
+    assert Path(program).is_file()
+    assert words[:3] == ["query", "--data", "my data"]
 
 
 def test_little_disk_is_said_once_and_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
