@@ -1,36 +1,34 @@
 """The scan, the Cython twin: names, arguments, results and errors of `scan_py`, which is the specification.
 
-A ScanSpec is turned into a Shape (tables in C) once. A call costs, beside the bytes: one buffer, one block of
-memory for its slots, the growing rows of the events, and at the end the array that takes them.
+A ScanSpec is turned into a Shape (tables in C) once, by `scan_shape_c`; bytes are read by `scan_walk`. A call
+costs, beside the bytes: one buffer, one block of memory for its slots, the growing rows of the events, and at
+the end the array that takes them.
 """
 
-cimport cython
 from cpython cimport array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
+from _native.scan_shape_c cimport Compiled, compiled
+from _native.scan_state cimport FOUND, NO_MEMORY, ONE_VALUE, ROW, Cell, Rows, Walk, added
 from _native.scan_tokens cimport (
     ABSENT, HEADRACE_SCAN_WAY, NULLED, OBJECT, STRING_ESCAPED, byte_at, space_end, string_stop, unescape,
     utf8_end,
 )
-from _native.scan_walk cimport (
-    FOUND, NO_MEMORY, ONE_VALUE, ROW, Cell, Choice, Node, Rows, Shape, Walk, added, bucket_of, colon_end,
-    judge, value,
-)
+from _native.scan_values cimport colon_end
+from _native.scan_walk cimport judge, value
 
 import array as _array
 
 from _native import cells
 from _native.cells import Scan, ScanError
-from _native.scan_plan import plan as plan_of
 
 cdef enum:
     NOGIL_BYTES = 65536  # from here on, 40 us, other threads may run meanwhile
     OPENED_MAX = 512  # open brackets that need no memory of their own
-    SHAPES_MAX = 256
 
 cdef tuple REASONS = (
     None, "byte_order_mark", "invalid_utf8", "empty_body", "invalid_json", "too_deep", "trailing_bytes",
@@ -38,91 +36,9 @@ cdef tuple REASONS = (
 )
 cdef Py_ssize_t BODY_BYTES_MAX = cells.BODY_BYTES_MAX
 cdef array.array EMPTY = _array.array("i")
-cdef dict shapes = {}
-cdef Compiled latest = None
+cdef Compiled latest = None  # most calls have the spec of the call before
 
 WAY = HEADRACE_SCAN_WAY.decode()
-
-
-@cython.final
-cdef class Compiled:
-    """A Shape, the memory that it owns, and the spec it was made of (held, so that its id stays its own)."""
-
-    def __cinit__(self, spec):
-        made = plan_of(tuple(spec.roles.items()), spec.batch_keys, spec.envelope)
-        self.spec = spec
-        self.names = made.names
-        self.array, self.ndjson, self.single = spec.array, spec.ndjson, spec.single
-        nodes, numbers = [made.top, made.event], []
-        for node in nodes:  # grows meanwhile: the tree, level by level
-            nodes.extend(node.children.values())
-            numbers.extend((*node.slots, *node.below))
-        self.keys = [key for node in nodes for key in node.children]
-        self._reserve(len(nodes), len(numbers), len(made.choices))
-        self.shape.slots = made.slots
-        self.shape.batch_count = len(spec.batch_keys)
-        self.shape.key_bytes_max = max(map(len, self.keys), default=0)
-        self.shape.top, self.shape.event = 0, 1
-        self._fill(nodes)
-        for index, (role, slots) in enumerate(made.choices):
-            self.shape.choices[index] = Choice(role, slots[0] if slots else 0, slots[-1] + 1 if slots else 0)
-
-    cdef _reserve(self, Py_ssize_t nodes, Py_ssize_t numbers, Py_ssize_t choices):
-        self.shape.nodes = <Node *>PyMem_RawCalloc(nodes, sizeof(Node))
-        self.shape.numbers = <int32_t *>PyMem_RawCalloc(numbers + 1, sizeof(int32_t))
-        self.shape.choices = <Choice *>PyMem_RawCalloc(choices + 1, sizeof(Choice))
-        self.shape.choice_count = choices
-        if self.shape.nodes == NULL or self.shape.numbers == NULL or self.shape.choices == NULL:
-            raise MemoryError
-
-    cdef _fill(self, list nodes):
-        """`nodes` as in __cinit__: children stand behind one another in the order of their parents."""
-        cdef Node *node
-        cdef Node *below
-        cdef Py_ssize_t index, number = 0, child = 2
-        cdef bytes key
-        cdef int bucket
-        self.shape.nodes[0].batch = self.shape.nodes[1].batch = -1
-        for index, source in enumerate(nodes):
-            node = &self.shape.nodes[index]
-            memset(node.buckets, 0xFF, sizeof(node.buckets))
-            node.children = len(source.children)
-            node.slots_first = number
-            node.slots_end = node.below_first = number + len(source.slots)
-            node.below_end = node.below_first + len(source.below)
-            for slot in (*source.slots, *source.below):
-                self.shape.numbers[number] = slot
-                number += 1
-            for name, kept in source.children.items():
-                key = self.keys[child - 2]
-                below = &self.shape.nodes[child]
-                below.key, below.key_bytes = <unsigned char *>PyBytes_AS_STRING(key), len(key)
-                below.batch = kept.batch
-                bucket = bucket_of(below.key, below.key_bytes)
-                below.next = node.buckets[bucket]
-                node.buckets[bucket] = child
-                child += 1
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.shape.nodes)
-        PyMem_RawFree(self.shape.numbers)
-        PyMem_RawFree(self.shape.choices)
-
-
-cdef Compiled compiled(object spec):
-    """The Shape of a spec, from the second time on found by its identity."""
-    global latest
-    cdef Compiled made = latest
-    if made is not None and made.spec is spec:
-        return made
-    made = shapes.get(id(spec))
-    if made is None:
-        made = Compiled(spec)
-        if len(shapes) >= SHAPES_MAX:
-            shapes.clear()
-        shapes[id(spec)] = made
-    latest = made
-    return made
 
 
 cdef Py_ssize_t proved_size(Py_buffer *view) except -1:
@@ -137,8 +53,11 @@ cdef inline tuple cell_of(const Cell *cell):
 
 def scan(body, spec, *, Py_ssize_t depth_max=cells.DEPTH_MAX, Py_ssize_t events_max=cells.EVENTS_MAX):
     """See `_native.scan.scan`."""
-    cdef Compiled made = compiled(spec)
+    global latest
+    cdef Compiled made = latest
     cdef Py_buffer view
+    if made is None or made.spec is not spec:
+        made = latest = compiled(spec)
     PyObject_GetBuffer(body, &view, PyBUF_SIMPLE)
     try:
         return scanned(made, <const unsigned char *>view.buf, proved_size(&view), depth_max, events_max)

@@ -7,6 +7,8 @@ allocates, raises or needs the GIL.
 from libc.stdint cimport int32_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
+ctypedef const unsigned char *Bytes
+
 cdef extern from "scan_simd.h" nogil:
     ctypedef unsigned long long headrace_mask
     const int HEADRACE_STEP
@@ -17,7 +19,9 @@ cdef extern from "scan_simd.h" nogil:
     headrace_mask headrace_highs(const unsigned char *at) noexcept
     headrace_mask headrace_blacks(const unsigned char *at) noexcept
 
-ctypedef const unsigned char *Bytes
+cdef extern from "utf8.h" nogil:
+    Py_ssize_t character_end "headrace_utf8_end"(Bytes data, Py_ssize_t at, Py_ssize_t size) noexcept
+
 
 # The kinds of `cells`, in C; a test compares them.
 cdef enum Kind:
@@ -67,34 +71,6 @@ cdef inline Py_ssize_t space_end(Bytes data, Py_ssize_t at, Py_ssize_t size) noe
         at += HEADRACE_STEP
     while at < size and is_blank(data[at]):
         at += 1
-    return at
-
-
-cdef inline Py_ssize_t character_end(Bytes data, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
-    """The byte after the character of 2 to 4 bytes at `at`; `at` where none stands (RFC 3629 section 4)."""
-    cdef unsigned char first = data[at]
-    cdef unsigned char low = 0x80
-    cdef unsigned char high = 0xBF
-    if first < 0xE0:
-        if first >= 0xC2 and at + 2 <= size and data[at + 1] & 0xC0 == 0x80:
-            return at + 2
-        return at
-    if first < 0xF0:
-        if first == 0xE0:
-            low = 0xA0
-        elif first == 0xED:
-            high = 0x9F
-        if at + 3 <= size and low <= data[at + 1] <= high and data[at + 2] & 0xC0 == 0x80:
-            return at + 3
-        return at
-    if first > 0xF4 or at + 4 > size:
-        return at
-    if first == 0xF0:
-        low = 0x90
-    elif first == 0xF4:
-        high = 0x8F
-    if low <= data[at + 1] <= high and data[at + 2] & 0xC0 == 0x80 and data[at + 3] & 0xC0 == 0x80:
-        return at + 4
     return at
 
 

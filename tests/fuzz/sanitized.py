@@ -2,8 +2,9 @@
 
     python tests/fuzz/sanitized.py TARGET.py [options of the target]
 
-The twins that the target names are built into a directory of their own, nothing of the checkout changes. The
-compiler is CC, or cc; with `--atheris` it is CC, or clang, which instruments them for coverage as well.
+The twins that the target names, and those that they take from, are built into a directory of their own;
+nothing of the checkout changes. The compiler is CC, or cc; with `--atheris` it is CC, or clang, which
+instruments them for coverage as well.
 """
 
 from __future__ import annotations
@@ -22,15 +23,27 @@ HERE: Final = Path(__file__).resolve().parent
 NATIVE: Final = HERE.parents[1] / "_native"
 BUILD_SECONDS_MAX: Final = 600
 TWIN: Final = re.compile(r"\b[a-z_]+_c\b")
+TAKEN: Final = re.compile(r"^from _native\.([a-z_0-9]+) c?import", re.MULTILINE)
+
+
+def twins(target: Path) -> list[str]:
+    """The twins that the target names and all that they take from, be it by a .pxd alone."""
+    waiting, seen = set(TWIN.findall(target.read_text())), set()
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        sources = [NATIVE / f"{name}{suffix}" for suffix in (".pyx", ".pxd")]
+        taken = {found for path in sources if path.exists() for found in TAKEN.findall(path.read_text())}
+        waiting |= taken - seen
+    return sorted(name for name in seen if (NATIVE / f"{name}.pyx").exists())
 
 
 def build(target: Path, compiler: str, guided: bool) -> Path:
-    """Builds the twins that the target names, unless that was done from the same sources; gives where."""
+    """Builds the target's twins, unless that was done from the same sources; gives where they are."""
     sanitizers = "-fsanitize=address,undefined" + (",fuzzer-no-link" if guided else "")
     flags = f"-O1 -g -std=c11 -I_native -fno-omit-frame-pointer -fno-sanitize-recover=undefined {sanitizers}"
     copied = sorted(path for path in NATIVE.iterdir() if path.suffix in {".py", ".pyx", ".pxd", ".h"})
-    named = sorted(set(TWIN.findall(target.read_text())))
-    modules = [f"_native/{name}.pyx" for name in named if (NATIVE / f"{name}.pyx").exists()]
+    modules = [f"_native/{name}.pyx" for name in twins(target)]
     sums = hashlib.sha256(repr((sys.version, compiler, flags, modules)).encode())
     for path in copied:
         sums.update(path.name.encode() + b"\0" + path.read_bytes())
