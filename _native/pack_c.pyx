@@ -10,7 +10,10 @@ from cpython cimport array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t
 
-from _native.pack_writer_c cimport Event, Slice, Writer, readable
+from _native.pack_headers cimport Slice
+from _native.pack_one_c cimport put_one
+from _native.pack_record cimport Event, begin
+from _native.pack_writer_c cimport Writer, readable
 from _native.scan_tokens cimport (
     ABSENT, ARRAY, FALSE, NUMBER, OBJECT, STRING, STRING_ESCAPED, TRUE, Bytes, string_stop, unescape,
 )
@@ -57,7 +60,7 @@ def append_one(one, stamp, batches):
     texts = map(readable, (content, id_, type_, name, user, anon, time))
     extra = [(readable(key), readable(text)) for key, text in extra]
     writer = Writer(stamp, batches, 0)
-    return (<Writer>writer).put_one((value, *texts, extra, reason, position), stamp.sent_us, 0)
+    return put_one(writer, (value, *texts, extra, reason, position), stamp.sent_us, 0)
 
 
 cdef pack_rows(body, Py_buffer *view, scan, stamp, batches):
@@ -98,9 +101,9 @@ cdef pack_rows(body, Py_buffer *view, scan, stamp, batches):
                 left_out.append((index, "invalid_event"))
             else:
                 one, sent_us, flags = taken
-                writer.put_one(one, sent_us, flags)
+                put_one(writer, one, sent_us, flags)
         else:
-            writer.begin(&event)
+            begin(&writer.request, &event)
             fill(writer, &event, row, data)
             writer.put(&event)
     return Packed(writer.number - number, writer.number, writer.touched, left_out)
@@ -185,7 +188,7 @@ cdef inline Slice lifted(const int32_t *row, int role, Bytes data, unsigned char
 
 cdef int fill(Writer writer, Event *event, const int32_t *row, Bytes data) except -1:
     """What the row of an event says of it."""
-    cdef unsigned char *scratch = writer.scratch
+    cdef unsigned char *scratch = writer.request.scratch
     cdef Slice sent = lifted(row, SENT, data, &scratch)
     cdef int64_t sent_us
     cdef const int32_t *cell = row + (3 * VALUE if row[3 * VALUE + 2] != ABSENT else 3 * EVENT)

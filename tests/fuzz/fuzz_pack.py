@@ -5,7 +5,7 @@
     python tests/fuzz/sanitized.py fuzz_pack.py --atheris CORPUS …      (guided by coverage; needs clang)
 
 The first four bytes of an input choose the stamp, the batches and what is done to the rows; the rest is the
-body, or the texts of one record. Built for it: pack_c, pack_writer_c, batch_c, hash_c, scan_c.
+body, or the texts of one record. Built for it: pack_c and what it takes from, scan_c.
 """
 
 from __future__ import annotations
