@@ -1,4 +1,5 @@
-/* CRC-32C (Castagnoli): by the SSE4.2 instruction where the processor has it (asked at run time), else by a table. */
+/* CRC-32C (Castagnoli): by the SSE4.2 instruction where the processor has it (asked at run time), else by a
+   table. */
 #ifndef HEADRACE_CRC32C_H
 #define HEADRACE_CRC32C_H
 

@@ -1,4 +1,4 @@
-/* A pen: writes the pieces of a Kafka record up to a fixed end; what does not fit is not written but noted. */
+/* A pen: writes the pieces of a Kafka record up to a fixed end; what does not fit is noted, not written. */
 #ifndef HEADRACE_PEN_H
 #define HEADRACE_PEN_H
 

@@ -55,6 +55,11 @@ def modules() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+def natives() -> list[Path]:
+    """The modules and C headers of the Cython twins."""
+    return sorted(path for path in (ROOT / "_native").iterdir() if path.suffix in {".pyx", ".pxd", ".h"})
+
+
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -94,7 +99,8 @@ def test_no_package_imports_what_it_must_not_know() -> None:
 
 
 def test_modules_and_functions_are_small() -> None:
-    large = [named(path) for path in modules() if len(path.read_text().splitlines()) > MODULE_LINES_MAX]
+    sources = [*modules(), *natives()]
+    large = [named(path) for path in sources if len(path.read_text().splitlines()) > MODULE_LINES_MAX]
     sizes = [((node.end_lineno or node.lineno) - node.lineno + 1, path, node) for path, node in functions()]
     long = [
         f"{named(path)}:{node.lineno} {node.name} {size}"
@@ -110,7 +116,7 @@ def test_modules_and_functions_are_small() -> None:
 
 def test_lines_are_short_and_carry_no_debt() -> None:
     faults = []
-    for path in [*modules(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "_native").glob("*.p[yx][xd]")]:
+    for path in [*modules(), *(ROOT / "tests").rglob("*.py"), *natives()]:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if len(line) > COLUMNS_MAX and "# style:" not in line:
                 faults.append(f"{named(path)}:{number} has {len(line)} columns")
@@ -121,6 +127,11 @@ def test_lines_are_short_and_carry_no_debt() -> None:
 
 def test_every_module_says_its_place_and_every_function_what_it_returns() -> None:
     silent = [named(path) for path, tree in trees() if tree.body and ast.get_docstring(tree) is None]
+    silent += [
+        named(path)
+        for path in natives()
+        if not path.read_text().startswith("/* " if path.suffix == ".h" else '"""')
+    ]
     unsaid = [
         f"{named(path)}:{node.lineno} {node.name}" for path, node in functions() if node.returns is None
     ]
@@ -129,7 +140,7 @@ def test_every_module_says_its_place_and_every_function_what_it_returns() -> Non
 
 
 def test_modules_are_named_by_nouns() -> None:
-    assert not [named(path) for path in modules() if NO_NOUN.search(path.stem)]
+    assert not [named(path) for path in [*modules(), *natives()] if NO_NOUN.search(path.stem)]
 
 
 def test_no_exception_is_swallowed_and_the_environment_is_read_in_one_place() -> None:
@@ -242,7 +253,7 @@ def test_no_tracked_file_names_a_registry_or_a_path_of_one_machine() -> None:
 def test_waivers_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     waivers = [
         f"{named(path)}:{number}"
-        for path in modules()
+        for path in [*modules(), *natives()]
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if "# style:" in line
     ]
