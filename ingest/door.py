@@ -126,8 +126,12 @@ class Door:
         return self._counted(exchange, self._refused(exchange, error))
 
     def _counted(self, exchange: Exchange, answer: Answer) -> Answer:
-        seconds = max(self._clock_us() - exchange.received_us, 0) / 1e6
-        self._counts.answered(name_of(exchange), answer.status, seconds, len(exchange.incoming.body))
+        micros = self._clock_us() - exchange.received_us
+        if micros < 0:  # the clock was set back
+            micros = 0
+        self._counts.answered(
+            name_of(exchange), answer.status, micros / 1_000_000, len(exchange.incoming.body)
+        )
         return answer
 
     def body_bytes_max(self, method: str, path: str) -> int:

@@ -37,9 +37,9 @@ class Intake:
     def scanned(self, exchange: Exchange, dialect: Dialect) -> Scan:
         """The events of a body that is JSON, or is made JSON by its dialect. Raises Refusal."""
         exchange.terms = terms = self._admission.at_once(exchange, dialect)
-        if terms is not None:
+        if terms is not None and exchange.origin:
             check_origin(exchange, terms)
-        widest = terms or self._admission.widest(dialect)
+        widest = self._admission.widest(dialect) if terms is None else terms
         _read(exchange, dialect, widest)
         found = _scanned(exchange.body, dialect, widest)
         if terms is None:
@@ -95,9 +95,9 @@ def check_origin(exchange: Exchange, terms: Terms) -> None:
 def _read(exchange: Exchange, dialect: Dialect, terms: Terms) -> None:
     """Make `exchange.body` plain, and JSON text where the dialect says how."""
     body = exchange.body
-    encoding = exchange.headers.get(b"content-encoding", b"")
-    if encoding or body[:1] not in OPENING or not dialect.by_bytes:
-        body = exchange.body = decode(body, encoding, terms.body_bytes_max, by_bytes=dialect.by_bytes)
+    encoding = exchange.headers.get(b"content-encoding")
+    if encoding or not body.startswith(OPENING) or not dialect.by_bytes:
+        body = exchange.body = decode(body, encoding or b"", terms.body_bytes_max, by_bytes=dialect.by_bytes)
     elif len(body) > terms.body_bytes_max:
         raise too_large(terms.body_bytes_max)
     if dialect.text is not None:
