@@ -185,7 +185,7 @@ def _spare_collections() -> None:
 
     A request makes no cycles: counting references frees all of it. But its objects live until its round is in
     the log, so with thousands waiting the collector would walk through them again and again. Cycles come from
-    errors with tracebacks and lost connections; COLLECT_OBJECTS more objects than before are at most some MiB.
+    errors with tracebacks and lost connections; COLLECT_OBJECTS more objects are at most some MiB.
     """
     gc.collect()
     gc.freeze()
