@@ -107,13 +107,20 @@ class CommitLog:
             raise LogError("bad_entry", f"{key}: is missing; entries are never deleted")
         return parse_entry(data, key)
 
-    async def history(self, partition: int, incarnation: int) -> list[tuple[int, tuple[int, int]]]:
-        """End and last batch of each entry of a Kafka partition's incarnation, in order. Suspends."""
-        found: list[tuple[int, tuple[int, int]]] = []
+    async def epochs(self, partition: int) -> list[tuple[int, int]]:
+        """The leader epochs of a Kafka partition's log as it was landed, with first offsets. Suspends.
+
+        Where a log was cut, what lies before goes on to be that of the incarnation before.
+        """
+        found: list[tuple[int, int]] = []
         async for key, data in self.entries():
-            span = parse_entry(data, key).offsets.get(partition)
-            if span is not None and span.incarnation == incarnation and span.last_batch is not None:
-                found.append((span.next, span.last_batch))
+            entry = parse_entry(data, key)
+            for gap in entry.gaps:
+                if gap.partition == partition and gap.reason == "recreated":
+                    found = []
+                elif gap.partition == partition and gap.reason == "truncated":
+                    found = [(epoch, first) for epoch, first in found if first < gap.first]
+            found += entry.offsets[partition].epochs if partition in entry.offsets else ()
         return found
 
     async def append(self, entry: Entry) -> Appended | Lost:

@@ -9,8 +9,9 @@ decimal.
     topic, topic_id, lane, lanes, sequence
     previous     hash of the predecessor's bytes; null in an origin
     offsets      {Kafka partition: {incarnation, first, next, skipped: [[first, next, reason]],
-                 last_batch: [base offset, leader epoch] or null}}; `first` is where the predecessor ended,
-                 an origin says where each Kafka partition starts: first = next
+                 last_batch: [base offset, leader epoch] or null, epochs: [[leader epoch, first offset]]}};
+                 `first` is where the predecessor ended, an origin says where each Kafka partition starts:
+                 first = next; `epochs` are those that begin in the range
     gaps         [{partition, incarnation, head, first, log: [first, next], reason}], in a gap entry: landed
                  up to head of the incarnation; reading goes on at first, of the next one (truncated,
                  recreated) or the same (lost); what Kafka's log held then. The range in `offsets` is empty,
@@ -65,6 +66,7 @@ class OffsetRange(Part):
     next: Count
     skipped: tuple[tuple[Count, Count, str], ...] = ()
     last_batch: tuple[Count, int] | None = None
+    epochs: tuple[tuple[int, Count], ...] = ()
 
 
 class Gap(Part):

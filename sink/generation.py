@@ -31,15 +31,20 @@ class Span:
     next: int
     skipped: list[tuple[int, int, str]] = field(default_factory=list)
     last_batch: tuple[int, int] | None = None
+    epochs: list[tuple[int, int]] = field(default_factory=list)
 
-    def grow(self, fed: Fed) -> None:
-        """Go on to the end of one feed; neighbours skipped for one reason become one range."""
+    def grow(self, fed: Fed, epochs: Sequence[tuple[int, int]]) -> None:
+        """Go on to the end of one feed, in which these leader epochs begin (epoch, first offset).
+
+        Neighbours skipped for one reason become one range.
+        """
         for first, next_, reason in fed.skipped:
             if self.skipped and self.skipped[-1][1:] == (first, reason):
                 first = self.skipped.pop()[0]
             self.skipped.append((first, next_, reason))
         self.next = fed.next_offset
         self.last_batch = fed.last_batch or self.last_batch
+        self.epochs += epochs
 
     def to_range(self) -> OffsetRange:
         """As the entry says it."""
@@ -49,6 +54,7 @@ class Span:
             next=self.next,
             skipped=tuple(self.skipped),
             last_batch=self.last_batch,
+            epochs=tuple(self.epochs),
         )
 
 
@@ -73,9 +79,9 @@ class Generation:
             self.tables[hour, quarantine] = buffers
         return buffers
 
-    def note(self, partition: int, span: Span, fed: Fed) -> None:
+    def note(self, partition: int, span: Span, fed: Fed, epochs: Sequence[tuple[int, int]]) -> None:
         """Take over what one feed made of a Kafka partition; `span` begins where the feed began."""
-        self.spans.setdefault(partition, span).grow(fed)
+        self.spans.setdefault(partition, span).grow(fed, epochs)
         self.hours.update(fed.hours)
         self.rows += fed.rows
         self.quarantined += fed.quarantined
@@ -94,7 +100,7 @@ class Generation:
     def full(self) -> bool:
         """Nothing more may be fed: a table nears what its offsets can count, or the entry its bound."""
         spans = sum(len(buffers.spans) for buffers in self.tables.values())
-        skipped = sum(len(span.skipped) for span in self.spans.values())
+        skipped = sum(len(span.skipped) + len(span.epochs) for span in self.spans.values())
         told = len(self.tables) * FILE_BYTES + len(self.spans) * PARTITION_BYTES + spans * SPAN_BYTES
         if told + skipped * SKIPPED_BYTES >= ENTRY_BYTES_MAX // 2 - PARTS_BYTES:
             return True

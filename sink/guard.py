@@ -36,7 +36,8 @@ class Guard:
     async def look(self, topic_id: str, heads: Mapping[int, Position]) -> list[Difference]:
         """Where a lane that was just taken may not simply be fed; nothing: it may. Suspends.
 
-        `topic_id`: that of Kafka now. LogError where the policy is to stop, BrokerError (retriable).
+        `topic_id`: that of Kafka, read after the log of the lane: one that was read before may be older than
+        what others have landed. LogError where the policy is to stop, BrokerError (retriable).
         """
         if self._lane.topic_id == topic_id:
             found = await self._differences(heads)
@@ -61,7 +62,7 @@ class Guard:
         return not await self._differences({partition: head})
 
     async def _differences(self, heads: Mapping[int, Position]) -> list[Difference]:
-        return await differences(self._source, heads, self._lane.history, self._partitions())
+        return await differences(self._source, heads, self._lane.epochs, self._partitions())
 
     async def _gaps(self, found: Sequence[Difference]) -> dict[Gap, BatchName | None]:
         gaps: dict[Gap, BatchName | None] = {}

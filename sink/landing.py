@@ -29,7 +29,7 @@ from sink.errors import BrokerError, SinkError
 from sink.fetch import Fetched, Records
 from sink.guard import Guard
 from sink.lane import Committed, Lane
-from sink.log_check import Difference
+from sink.log_check import Difference, new_epochs
 from sink.progress import Progress
 from sink.rebuild import rebuild
 from sink.settings import MIB, TableSettings
@@ -161,6 +161,8 @@ class Landing:
         positions = await self.lane.take(topic_id, await self._source.first_offsets(self._partitions()))
         self._records.close()
         self.progress.take(positions)
+        # Only now: what Kafka said before the log was read may be older than what others have landed.
+        topic_id = await self._topic_id()
         found = await self._guard.look(topic_id, positions)
         if self.lane.lost:
             await self._rebuild(found)
@@ -235,7 +237,7 @@ class Landing:
         if fed.last_batch and not await self._guard.continues(at, before, fed.last_batch[1]):
             self.lane.drop()  # taking it again says what is to be done
         if self.lane.taken:  # else a commit failed meanwhile, and all was dropped
-            self.lane.note(at, fed)
+            self.lane.note(at, fed, new_epochs(before, fed, fetched.batches))
             self.progress.read(fed.appended_us_max)
             metrics.count_nulled(self.topic, fed.nulled)
 

@@ -115,9 +115,9 @@ class Lane:
         """The id of the topic that was landed last; of a lane that was taken."""
         return self._head.topic_id
 
-    async def history(self, partition: int) -> list[tuple[int, tuple[int, int]]]:
-        """End and last batch of each entry of a Kafka partition's present incarnation. Suspends."""
-        return await self._log.history(partition, self._head.positions[partition].incarnation)
+    async def epochs(self, partition: int) -> list[tuple[int, int]]:
+        """The leader epochs of a Kafka partition's log as it was landed, with first offsets. Suspends."""
+        return await self._log.epochs(partition)
 
     async def entry_of(self, file: LandedFile) -> Entry:
         """The entry that named a file first. Suspends."""
@@ -175,9 +175,10 @@ class Lane:
         """The buffers of an hour since 1970 UTC, for the decoder."""
         return self._open.table_of(hour, quarantine)
 
-    def note(self, partition: int, fed: Fed) -> None:
+    def note(self, partition: int, fed: Fed, epochs: Sequence[tuple[int, int]] = ()) -> None:
         """Account for one feed, which began at `position`. LogError `gap`: all is dropped.
 
+        `epochs`: leader epochs that begin in it, with their first offsets.
         To be called after each feed and before the next commit: rows and ranges leave together.
         """
         assert self.taken, "a lane must be taken before it is fed"
@@ -193,7 +194,7 @@ class Lane:
             return
         if self._open.opened_us is None:
             self._open.opened_us = self._now_us()
-        self._open.note(partition, Span(before.incarnation, before.next, before.next), fed)
+        self._open.note(partition, Span(before.incarnation, before.next, before.next), fed, epochs)
         last_batch = fed.last_batch or before.last_batch
         self._positions[partition] = Position(before.incarnation, fed.next_offset, last_batch)
 

@@ -6,7 +6,7 @@
 
 An epoch has one leader, so whoever has its record at an offset has all records before it, too. Asked for the
 last epoch that was landed, the leader says where that ends in its log: at the head or behind it, nothing
-differs. Otherwise the lane's history says which older epoch is the last that both have (PROTOCOL 5).
+differs. Otherwise the epochs of the entries say which older one is the last that both have (PROTOCOL 5).
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from _native.columns import Fed
 from sink.log_head import Position
-from sink.topic_log import BatchName, Source
+from sink.topic_log import BATCH_HEAD, Source
 
 Reason: TypeAlias = Literal["truncated", "recreated", "lost"]
-History: TypeAlias = Callable[[int], Awaitable[Sequence[tuple[int, BatchName]]]]
-"""Of a Kafka partition's incarnation: (end, last batch) of each entry, in order."""
+Epochs: TypeAlias = Callable[[int], Awaitable[Sequence[tuple[int, int]]]]
+"""Of a Kafka partition's log as it was landed: leader epochs with their first offsets, in order."""
 UNKNOWN: Final = -1
+PREFIX_BYTES: Final = 12  # base offset and length, before what the length counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +52,20 @@ class Difference:
 
 
 async def differences(
-    source: Source, heads: Mapping[int, Position], history: History, partitions: Iterable[int]
+    source: Source, heads: Mapping[int, Position], epochs: Epochs, partitions: Iterable[int]
 ) -> list[Difference]:
     """What differs, of the Kafka partitions that are there; nothing: all is as it was landed. Suspends."""
     asked = {at: heads[at] for at in partitions if at in heads}
     if not asked:
         return []
-    epochs = {at: head.last_batch[1] for at, head in asked.items() if head.last_batch is not None}
-    answers = await source.epoch_ends(epochs)
+    last = {at: head.last_batch[1] for at, head in asked.items() if head.last_batch is not None}
+    answers = await source.epoch_ends(last)
     firsts, ends = await source.first_offsets(asked), await source.end_offsets(asked)
     found = []
     for at, head in asked.items():
         log = (firsts[at], ends[at])
         if not await _is_same(source, at, head, answers.get(at), log):
-            first = max(log[0], await _divergence(source, at, history))
+            first = max(log[0], await _divergence(source, at, await epochs(at), head.next))
             found.append(Difference(at, head.incarnation, head.next, first, log, "truncated"))
         elif head.next < log[0]:
             found.append(Difference(at, head.incarnation, head.next, log[0], log, "lost"))
@@ -98,13 +100,42 @@ async def _is_same(
     return base < log[0] or await source.batch_at(at, base) == head.last_batch
 
 
-async def _divergence(source: Source, at: int, history: History) -> int:
-    """The first offset that differs, as far as the lane's history can tell: never too high."""
-    ends: dict[int, int] = {}
-    for next_, (_, epoch) in await history(at):
-        ends[epoch] = next_
-    for epoch in sorted(ends, reverse=True):
-        known, end = (await source.epoch_ends({at: epoch}))[at]
-        if known == epoch:
-            return min(end, ends[epoch])
+async def _divergence(source: Source, at: int, epochs: Sequence[tuple[int, int]], head: int) -> int:
+    """The first offset that differs: where the last epoch that both have ends in the one or the other.
+
+    The leader is asked for ever older epochs of ours, as its followers do (KIP-279).
+    """
+    firsts: dict[int, int] = {}
+    for epoch, first in epochs:
+        firsts.setdefault(epoch, first)
+    ends = dict(zip(firsts, [*list(firsts.values())[1:], head], strict=True)) if firsts else {}
+    left = sorted(firsts)
+    while left:
+        asked = left.pop()
+        known, end = (await source.epoch_ends({at: asked}))[at]
+        if known in firsts and known <= asked:
+            # Older than all that the leader knows, it is answered with the first offset that it has.
+            return min(end, ends[known])
+        left = [epoch for epoch in left if known == UNKNOWN or epoch <= known]
     return 0
+
+
+def new_epochs(before: Position, fed: Fed, batches: bytes) -> list[tuple[int, int]]:
+    """Leader epochs that begin in one feed, with their first offsets; most often none: nothing is looked at.
+
+    `before`: where the feed began, `batches`: what it was made of.
+    """
+    last = before.last_batch[1] if before.last_batch else UNKNOWN
+    found: list[tuple[int, int]] = []
+    if fed.last_batch is None or fed.last_batch[1] == last:
+        return found
+    at = 0
+    while len(batches) - at >= BATCH_HEAD.size:
+        base, length, epoch = BATCH_HEAD.unpack_from(batches, at)
+        if base >= fed.next_offset or length < 0:
+            break
+        if base >= before.next and epoch > last:
+            found.append((epoch, base))
+            last = epoch
+        at += PREFIX_BYTES + length
+    return found

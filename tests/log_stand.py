@@ -23,6 +23,7 @@ class Batch:
     next: int
     epoch: int
     data: bytes
+    payload: bytes = b""
 
 
 @dataclass
@@ -62,7 +63,7 @@ class ScriptedLog:
         data = bytearray(batch._build())
         pack_into(">q", data, OFFSET_AT, log.end)
         pack_into(">i", data, EPOCH_AT, log.epoch)
-        log.batches.append(Batch(log.end, log.end + rows, log.epoch, bytes(data)))
+        log.batches.append(Batch(log.end, log.end + rows, log.epoch, bytes(data), payload))
 
     def cut(self, partition: int, end: int) -> None:
         """The batches from `end` on are gone; another leader goes on."""
