@@ -22,6 +22,7 @@ from ingest.quarantine import left_out_records, whole_record
 from ingest.stamp import Stamper
 
 EVENT_OVERHEAD_BYTES_MAX: Final = 16 * 1024  # of the context (8 KiB), the agent (1 KiB), ids from headers (4)
+new_tuple = tuple.__new__  # makes a NamedTuple in half the time of a call with arguments
 FULL_RETRY_SECONDS: Final = 1  # rounds leave many times a second, so there is room again soon
 
 
@@ -65,7 +66,7 @@ class Packing:
         packed = pack(exchange.body, found, stamp, batches)
         self._number = packed.number
         if not packed.left_out:
-            return Packed(packed.touched, Situation.ACCEPTED, packed.accepted, [])
+            return new_tuple(Packed, (packed.touched, Situation.ACCEPTED, packed.accepted, packed.left_out))
         situation = Situation.INVALID_SOME if found.batched else Situation.INVALID_ONE
         touched: list[Any] = list(packed.touched)
         if dialect.column.replies[situation].keeps:

@@ -46,7 +46,8 @@ class Stamper:
         client = self._proxies.client(exchange.incoming.peer, exchange.incoming.headers)
         sent_us, context = self._envelope(exchange, body, found)
         anonymous = headers.get(dialect.anonymous_header) if dialect.anonymous_header else None
-        return Stamp._make(  # half the time of a call with 19 arguments
+        return tuple.__new__(  # half the time of a call with 19 arguments
+            Stamp,
             (
                 self._boot,
                 number,
@@ -67,7 +68,7 @@ class Stamper:
                 plain_id(anonymous) if anonymous else None,
                 dialect.required,
                 dialect.attributes,
-            )
+            ),
         )
 
     def _envelope(
