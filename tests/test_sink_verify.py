@@ -74,7 +74,7 @@ def damaged(lake: Path, tmp_path: Path) -> Callable[..., Report]:
 
 
 def files(lake: Path, pattern: str = "events/*/*/*.parquet") -> list[Path]:
-    return sorted(lake.glob(pattern), key=lambda path: path.name.split("-")[1] + path.parent.name)
+    return sorted(lake.glob(pattern), key=lambda path: path.name.split("-")[-2] + path.parent.name)
 
 
 def entry_path(lake: Path, sequence: int) -> Path:
